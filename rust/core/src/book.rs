@@ -1,1 +1,9 @@
-//! Order books.
+//! Order books: what rests at a venue.
+//!
+//! [`PriceBook`] holds the aggregated size per price (market by price) and answers the quote, the depth and the cost of
+//! taking a size. It never loses a level, whatever the range of prices.
+
+mod ladder;
+pub mod price;
+
+pub use price::{Levels, PriceBook, Quote, Walk};

@@ -1,7 +1,12 @@
-//! Crossbook core.
+//! Order books and a cross-venue matching core for microsecond updates.
 #![forbid(unsafe_code)]
 
 pub mod book;
+pub mod capture;
 pub mod event;
+pub mod feed;
+pub mod instrument;
+pub mod market;
 pub mod stats;
+pub mod tape;
 pub mod units;

@@ -139,11 +139,10 @@ impl Unit {
         self.exponent
     }
 
-    /// The unit as a float, for analytics: correctly rounded, so 0.01 is the literal `0.01`.
+    /// The unit as a float, for analytics; see [`Self::to_f64`].
     #[must_use]
     pub fn as_f64(self) -> f64 {
-        // The shortest way to the correctly rounded value is the parser of the standard library.
-        format!("{}e{}", self.mantissa, self.exponent).parse().unwrap_or(f64::NAN)
+        self.to_f64(1)
     }
 
     /// A count of units as a float, correctly rounded wherever count and power of ten are below 2^53.

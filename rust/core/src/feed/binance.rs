@@ -1,0 +1,532 @@
+//! Binance spot, USD-M and COIN-M: depth changes, REST depth snapshots, `bookTicker`, trades and mark prices.
+//!
+//! Depth, quotes and trades are read by a byte scanner in one pass; whatever it is not sure of goes to `serde_json`,
+//! which also decides what is an error. `ts_event` is the engine's time `T` where a message has it, else the event time
+//! `E`; the spot `bookTicker` has neither. A message is applied as a whole or not at all.
+
+mod read;
+
+use memchr::memmem;
+
+pub use self::read::Decimals;
+use self::read::Failure;
+use super::scan::{Scale, Scanner};
+use super::sync::{Held, Joint, Level, Span, State};
+use super::{Command, FeedError, Outcome};
+use crate::event::{Event, Flags, Kind};
+use crate::instrument::{Instrument, Venue};
+use crate::tape::Tape;
+use crate::units::{Nanos, Price, Side, Size};
+
+/// What one frame says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Message {
+    Depth(Span),
+    Snapshot { last: u64, ts_event: Nanos },
+    Quote { ts_event: Nanos, sequence: u64, bid: (i64, i64), ask: (i64, i64) },
+    Trade { ts_event: Nanos, id: u64, price: i64, size: i64, side: Side, market: bool },
+    Mark { ts_event: Nanos, mark: i64, index: Option<i64>, funding: Option<(i64, i64)> },
+    Other,
+}
+
+/// One symbol of the connection.
+#[derive(Debug)]
+struct Stream {
+    symbol: String,
+    instrument: u32,
+    price: Scale,
+    size: Scale,
+    state: State,
+    held: Held,
+    last_trade: Option<u64>,
+    last_quote: u64,
+}
+
+/// One connection to Binance: frames in, events and commands out.
+#[derive(Debug)]
+pub struct Binance {
+    venue: Venue,
+    streams: Vec<Stream>,
+    levels: Vec<Level>,
+    commands: Vec<Command>,
+}
+
+impl Binance {
+    /// A feed of these instruments, each with the index that its events carry. Instruments of other venues are left out.
+    #[must_use]
+    pub fn new<'a>(venue: Venue, instruments: impl IntoIterator<Item = (u32, &'a Instrument)>) -> Self {
+        let streams = instruments
+            .into_iter()
+            .filter(|(_, instrument)| instrument.venue == venue)
+            .map(|(index, instrument)| Stream {
+                symbol: instrument.symbol.clone(),
+                instrument: index,
+                price: Scale::new(instrument.price_unit),
+                size: Scale::new(instrument.size_unit),
+                state: State::Waiting,
+                held: Held::default(),
+                last_trade: None,
+                last_quote: 0,
+            })
+            .collect();
+        Self { venue, streams, levels: Vec::new(), commands: Vec::new() }
+    }
+
+    /// What the feed asks for since the last call.
+    pub fn commands(&mut self) -> impl Iterator<Item = Command> + '_ {
+        self.commands.drain(..)
+    }
+
+    /// Whether the book of an instrument can be built from the events so far.
+    #[must_use]
+    pub fn is_synced(&self, instrument: u32) -> bool {
+        self.streams.iter().any(|s| s.instrument == instrument && matches!(s.state, State::Synced { .. }))
+    }
+
+    /// Reads one frame, or the body of a REST depth snapshot, and appends its events to `out`.
+    ///
+    /// # Errors
+    /// [`FeedError`] if the frame cannot be used. Nothing of it is applied then; if it was a depth message, a `Gap`
+    /// flagged [`Flags::OURS`] is appended and the book waits for the next snapshot.
+    pub fn on_frame(&mut self, ts_recv: Nanos, frame: &[u8], out: &mut Tape) -> Result<Outcome, FeedError> {
+        let mut levels = std::mem::take(&mut self.levels);
+        let decoded = match self.scan(frame, &mut levels) {
+            Some(found) => Ok(found),
+            None => self.read(frame, &mut levels),
+        };
+        let outcome = match decoded {
+            Ok((at, message)) => Ok(self.accept(at, message, ts_recv, &levels, out)),
+            Err(failure) => {
+                self.lose(&failure, ts_recv, frame, out);
+                Err(failure.error)
+            }
+        };
+        self.levels = levels;
+        outcome
+    }
+
+    fn accept(&mut self, at: usize, message: Message, ts_recv: Nanos, levels: &[Level], out: &mut Tape) -> Outcome {
+        let Some(stream) = self.streams.get_mut(at) else { return Outcome::Other };
+        match message {
+            Message::Depth(span) => stream.on_depth(span, ts_recv, levels, out, &mut self.commands),
+            Message::Snapshot { last, ts_event } => {
+                stream.on_snapshot(last, ts_event, ts_recv, levels, out, &mut self.commands)
+            }
+            Message::Quote { ts_event, sequence, bid, ask } => {
+                if sequence < stream.last_quote {
+                    return Outcome::Repeated;
+                }
+                stream.last_quote = sequence;
+                let mut event = stream.event(Kind::Quote, ts_event, ts_recv, sequence);
+                (event.side, event.price, event.size) = (Some(Side::Bid), Price(bid.0), Size(bid.1));
+                out.push(&event);
+                (event.side, event.price, event.size) = (Some(Side::Ask), Price(ask.0), Size(ask.1));
+                event.flags = Flags::LAST;
+                out.push(&event);
+                Outcome::Quote
+            }
+            Message::Trade { ts_event, id, price, size, side, market } => {
+                match stream.last_trade {
+                    Some(last) if id <= last => return Outcome::Repeated,
+                    Some(last) if id - last > 1 => {
+                        let mut gap = stream.event(Kind::Gap, ts_event, ts_recv, last + 1);
+                        (gap.order_id, gap.flags) = (id - 1, Flags::LAST.union(Flags::TRADES));
+                        out.push(&gap);
+                    }
+                    _ => {}
+                }
+                stream.last_trade = Some(id);
+                // Liquidations paid by the insurance fund and the like are no trades in the book.
+                if !market {
+                    return Outcome::Other;
+                }
+                let mut event = stream.event(Kind::Trade, ts_event, ts_recv, id);
+                (event.side, event.price, event.size) = (Some(side), Price(price), Size(size));
+                event.flags = Flags::LAST;
+                out.push(&event);
+                Outcome::Trade
+            }
+            Message::Mark { ts_event, mark, index, funding } => {
+                let values = [
+                    Some((Kind::Mark, mark, 0)),
+                    index.map(|value| (Kind::Index, value, 0)),
+                    funding.map(|(rate, due)| (Kind::Funding, rate, due)),
+                ];
+                let last = values.iter().flatten().count() - 1;
+                for (i, (kind, value, due)) in values.into_iter().flatten().enumerate() {
+                    let mut event = stream.event(kind, ts_event, ts_recv, 0);
+                    (event.price, event.size) = (Price(value), Size(due));
+                    event.flags = if i == last { Flags::LAST } else { Flags::NONE };
+                    out.push(&event);
+                }
+                Outcome::Mark
+            }
+            Message::Other => Outcome::Other,
+        }
+    }
+
+    /// A frame is lost to us. If it may have been a depth message, say so at once: the book is wrong from here on.
+    fn lose(&mut self, failure: &Failure, ts_recv: Nanos, frame: &[u8], out: &mut Tape) {
+        let depth = failure.depth || memmem::find(frame, b"depthUpdate").is_some();
+        if !depth {
+            return;
+        }
+        for (at, stream) in self.streams.iter_mut().enumerate() {
+            if failure.stream.is_none_or(|known| known == at) {
+                if let State::Synced { last, .. } = stream.state {
+                    stream.gap((last.saturating_add(1), 0), Nanos::UNKNOWN, ts_recv, Flags::OURS, out);
+                    self.commands.push(Command::FetchSnapshot { instrument: stream.instrument });
+                }
+            }
+        }
+    }
+
+    fn find(&self, symbol: &[u8]) -> Option<usize> {
+        self.streams.iter().position(|stream| stream.symbol.as_bytes() == symbol)
+    }
+
+    /// The fast path: depth, quotes, trades and snapshots in the simple form in which they come. `None` says nothing
+    /// about the frame but that somebody else must read it.
+    fn scan(&self, frame: &[u8], levels: &mut Vec<Level>) -> Option<(usize, Message)> {
+        levels.clear();
+        let mut text = Scanner::new(frame);
+        text.byte(b'{')?;
+        let enveloped = text.expect(b"\"stream\":").is_some();
+        if enveloped {
+            text.string()?;
+            text.expect(b",\"data\":{")?;
+        }
+        let mut at = (self.streams.len() == 1).then_some(0);
+        let mut named = false;
+        let mut kind: &[u8] = b"";
+        let mut fields = Fields::default();
+        loop {
+            let key = text.key()?;
+            // A key that comes twice is for the other reader to refuse.
+            match key {
+                b"e" => {
+                    fields.claim(1)?;
+                    kind = text.string()?;
+                }
+                b"s" | b"symbol" => {
+                    fields.claim(1 << 1)?;
+                    at = Some(self.find(text.string()?)?);
+                    named = true;
+                }
+                b"E" => {
+                    fields.claim(1 << 2)?;
+                    fields.event_time = text.integer()?;
+                }
+                b"T" => {
+                    fields.claim(1 << 3)?;
+                    fields.engine_time = text.integer()?;
+                }
+                b"U" => {
+                    fields.claim(1 << 4)?;
+                    fields.first = text.integer()?;
+                }
+                b"u" => {
+                    fields.claim(1 << 5)?;
+                    fields.last = text.integer()?;
+                }
+                b"lastUpdateId" => {
+                    fields.claim(1 << 20)?;
+                    fields.snapshot = text.integer()?;
+                }
+                b"pu" => {
+                    fields.claim(1 << 6)?;
+                    fields.previous = text.integer()?;
+                }
+                b"b" | b"a" | b"bids" | b"asks" => {
+                    let bid = key.first() == Some(&b'b');
+                    fields.claim(if bid { 1 << 7 } else { 1 << 8 })?;
+                    let stream = self.streams.get(at?)?;
+                    match text.peek()? {
+                        b'[' => {
+                            // Bids come first; the other reader knows what to do if not.
+                            if bid && fields.has(1 << 8) {
+                                return None;
+                            }
+                            let long = if key.len() > 1 { 12 } else { 0 };
+                            fields.claim((if bid { 1 << 9 } else { 1 << 10 }) << long)?;
+                            let side = if bid { Side::Bid } else { Side::Ask };
+                            scan_levels(&mut text, stream, side, levels)?;
+                        }
+                        b'"' if key.len() == 1 => {
+                            fields.claim(if bid { 1 << 11 } else { 1 << 12 })?;
+                            let price = text.decimal(&stream.price)?;
+                            if bid { fields.bid = price } else { fields.ask = price }
+                        }
+                        _ => text.integer().map(|_| ())?,
+                    }
+                }
+                b"B" => {
+                    fields.claim(1 << 13)?;
+                    fields.bid_size = text.decimal(&self.streams.get(at?)?.size)?;
+                }
+                b"A" => {
+                    fields.claim(1 << 14)?;
+                    fields.ask_size = text.decimal(&self.streams.get(at?)?.size)?;
+                }
+                b"t" => {
+                    fields.claim(1 << 15)?;
+                    fields.id = text.integer()?;
+                }
+                b"p" => {
+                    fields.claim(1 << 16)?;
+                    fields.price = text.decimal(&self.streams.get(at?)?.price)?;
+                }
+                b"q" => {
+                    fields.claim(1 << 17)?;
+                    fields.size = text.decimal(&self.streams.get(at?)?.size)?;
+                }
+                b"m" => {
+                    fields.claim(1 << 18)?;
+                    fields.maker = text.boolean()?;
+                }
+                b"X" => {
+                    fields.claim(1 << 19)?;
+                    fields.market = text.string()? == b"MARKET";
+                }
+                _ => text.skip()?,
+            }
+            if text.byte(b',').is_none() {
+                break;
+            }
+        }
+        text.byte(b'}')?;
+        if enveloped {
+            text.byte(b'}')?;
+        }
+        if !text.is_done() {
+            return None;
+        }
+        let message = fields.message(kind, named)?;
+        Some((at?, message))
+    }
+}
+
+/// What the scanner has met so far.
+#[derive(Default)]
+struct Fields {
+    seen: u32,
+    event_time: u64,
+    engine_time: u64,
+    first: u64,
+    last: u64,
+    snapshot: u64,
+    previous: u64,
+    bid: i64,
+    bid_size: i64,
+    ask: i64,
+    ask_size: i64,
+    id: u64,
+    price: i64,
+    size: i64,
+    maker: bool,
+    market: bool,
+}
+
+impl Fields {
+    #[inline]
+    fn claim(&mut self, bit: u32) -> Option<()> {
+        let new = self.seen & bit == 0;
+        self.seen |= bit;
+        new.then_some(())
+    }
+
+    const fn has(&self, bits: u32) -> bool {
+        self.seen & bits == bits
+    }
+
+    fn message(&self, kind: &[u8], named: bool) -> Option<Message> {
+        const DEPTH: u32 = 1 << 4 | 1 << 5 | 1 << 9 | 1 << 10;
+        const SNAPSHOT: u32 = 1 << 20 | 1 << 21 | 1 << 22;
+        const QUOTE: u32 = 1 << 5 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 14;
+        const TRADE: u32 = 1 << 15 | 1 << 16 | 1 << 17 | 1 << 18;
+        let time = if self.has(1 << 3) { self.engine_time } else { self.event_time };
+        let ts_event = if self.seen & (1 << 2 | 1 << 3) == 0 { Nanos::UNKNOWN } else { nanos(time)? };
+        let previous = self.has(1 << 6).then_some(self.previous);
+        let kind: &[u8] = match kind {
+            b"" if self.has(1) => return None,
+            b"" if self.has(1 << 20) => b"snapshot",
+            b"" => b"bookTicker",
+            kind => kind,
+        };
+        match kind {
+            b"depthUpdate" if named && self.has(DEPTH) => {
+                Some(Message::Depth(Span { first: self.first, last: self.last, previous, ts_event }))
+            }
+            b"snapshot" if self.has(SNAPSHOT) && !self.has(1) => {
+                Some(Message::Snapshot { last: self.snapshot, ts_event })
+            }
+            b"bookTicker" if named && self.has(QUOTE) => Some(Message::Quote {
+                ts_event,
+                sequence: self.last,
+                bid: (self.bid, self.bid_size),
+                ask: (self.ask, self.ask_size),
+            }),
+            b"trade" if named && self.has(TRADE) => Some(Message::Trade {
+                ts_event,
+                id: self.id,
+                price: self.price,
+                size: self.size,
+                side: aggressor(self.maker),
+                market: self.market || !self.has(1 << 19),
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// The aggressor's side from Binance's `m`, "the buyer is the maker".
+const fn aggressor(buyer_is_maker: bool) -> Side {
+    if buyer_is_maker { Side::Ask } else { Side::Bid }
+}
+
+/// Binance's times are in ms, or in µs where the connection asked for them; ms stay below 10^14 until the year 5138.
+fn nanos(time: u64) -> Option<Nanos> {
+    let per = if time < 100_000_000_000_000 { 1_000_000 } else { 1_000 };
+    i64::try_from(time).ok()?.checked_mul(per).map(Nanos)
+}
+
+fn scan_levels(text: &mut Scanner<'_>, stream: &Stream, side: Side, levels: &mut Vec<Level>) -> Option<()> {
+    text.byte(b'[')?;
+    if text.byte(b']').is_some() {
+        return Some(());
+    }
+    loop {
+        text.byte(b'[')?;
+        let price = text.decimal(&stream.price)?;
+        text.byte(b',')?;
+        let size = text.decimal(&stream.size)?;
+        text.byte(b']')?;
+        if size < 0 {
+            return None;
+        }
+        levels.push(Level { side, price, size });
+        if text.byte(b',').is_none() {
+            return text.byte(b']');
+        }
+    }
+}
+
+impl Stream {
+    fn event(&self, kind: Kind, ts_event: Nanos, ts_recv: Nanos, sequence: u64) -> Event {
+        Event {
+            ts_event,
+            ts_recv,
+            sequence,
+            order_id: 0,
+            price: Price(0),
+            size: Size(0),
+            instrument: self.instrument,
+            kind,
+            side: None,
+            flags: Flags::NONE,
+        }
+    }
+
+    fn gap(&mut self, (first, last): (u64, u64), ts_event: Nanos, ts_recv: Nanos, flags: Flags, out: &mut Tape) {
+        let mut event = self.event(Kind::Gap, ts_event, ts_recv, first);
+        event.order_id = last;
+        event.flags = flags.union(Flags::LAST);
+        out.push(&event);
+        self.state = State::Waiting;
+        self.held.clear();
+    }
+
+    fn on_depth(
+        &mut self,
+        span: Span,
+        ts_recv: Nanos,
+        levels: &[Level],
+        out: &mut Tape,
+        commands: &mut Vec<Command>,
+    ) -> Outcome {
+        if let State::Synced { last, fresh } = self.state {
+            match span.joint(last, fresh) {
+                Joint::Repeated => return Outcome::Repeated,
+                Joint::Joins => {
+                    self.state = State::Synced { last: span.last, fresh: false };
+                    self.emit(span, ts_recv, Flags::NONE, levels, out);
+                    return Outcome::Depth;
+                }
+                Joint::Gap(first, last) => self.gap((first, last), span.ts_event, ts_recv, Flags::NONE, out),
+            }
+        }
+        if self.held.front().is_none() {
+            commands.push(Command::FetchSnapshot { instrument: self.instrument });
+        }
+        self.held.push(span, levels);
+        Outcome::Held
+    }
+
+    fn on_snapshot(
+        &mut self,
+        id: u64,
+        ts_event: Nanos,
+        ts_recv: Nanos,
+        levels: &[Level],
+        out: &mut Tape,
+        commands: &mut Vec<Command>,
+    ) -> Outcome {
+        match self.state {
+            State::Synced { last, .. } if id <= last => return Outcome::Repeated,
+            _ => {}
+        }
+        if let Some(Joint::Gap(..)) = self.held.trim(id) {
+            // Older than everything held: the changes between are missing, so another one is needed.
+            commands.push(Command::FetchSnapshot { instrument: self.instrument });
+            return Outcome::Held;
+        }
+        let mut clear = self.event(Kind::Clear, ts_event, ts_recv, id);
+        clear.flags = if levels.is_empty() { Flags::SNAPSHOT.union(Flags::LAST) } else { Flags::SNAPSHOT };
+        out.push(&clear);
+        let span = Span { first: id, last: id, previous: None, ts_event };
+        self.emit(span, ts_recv, Flags::SNAPSHOT, levels, out);
+        self.state = State::Synced { last: id, fresh: true };
+
+        let mut replayed = Vec::new();
+        while let (Some(span), State::Synced { last, fresh }) = (self.held.front(), &self.state) {
+            match span.joint(*last, *fresh) {
+                Joint::Gap(first, last) => {
+                    // The stream itself was broken while it waited. What follows the break may still join a later one.
+                    let held = std::mem::take(&mut self.held);
+                    self.gap((first, last), span.ts_event, ts_recv, Flags::NONE, out);
+                    self.held = held;
+                    commands.push(Command::FetchSnapshot { instrument: self.instrument });
+                }
+                joint => {
+                    self.held.pop(&mut replayed);
+                    if joint == Joint::Joins {
+                        self.state = State::Synced { last: span.last, fresh: false };
+                        self.emit(span, ts_recv, Flags::REPLAYED, &replayed, out);
+                    }
+                }
+            }
+        }
+        Outcome::Snapshot
+    }
+
+    /// Appends the levels of one message, column by column.
+    fn emit(&self, span: Span, ts_recv: Nanos, flags: Flags, levels: &[Level], out: &mut Tape) {
+        let rows = out.len() + levels.len();
+        out.ts_event.resize(rows, span.ts_event.0);
+        out.ts_recv.resize(rows, ts_recv.0);
+        out.sequence.resize(rows, span.last);
+        out.order_id.resize(rows, 0);
+        out.price.extend(levels.iter().map(|level| level.price));
+        out.size.extend(levels.iter().map(|level| level.size));
+        out.instrument.resize(rows, self.instrument);
+        out.kind.resize(rows, Kind::Level as u8);
+        out.side.extend(levels.iter().map(|level| level.side as u8));
+        out.flags.resize(rows, flags.0);
+        if let (false, Some(last)) = (levels.is_empty(), out.flags.last_mut()) {
+            *last |= Flags::LAST.0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

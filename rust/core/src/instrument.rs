@@ -1,0 +1,257 @@
+//! What is traded where, and what one integer of it means.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use thiserror::Error;
+
+use crate::units::Unit;
+
+/// A matching engine with its own feed rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Venue {
+    /// Binance spot.
+    BinanceSpot,
+    /// Binance USD-margined futures.
+    BinanceUsdm,
+    /// Binance coin-margined futures.
+    BinanceCoinm,
+}
+
+impl Venue {
+    /// Every venue.
+    pub const ALL: [Self; 3] = [Self::BinanceSpot, Self::BinanceUsdm, Self::BinanceCoinm];
+
+    /// Its full name, as in tables and files.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::BinanceSpot => "binance-spot",
+            Self::BinanceUsdm => "binance-usdm",
+            Self::BinanceCoinm => "binance-coinm",
+        }
+    }
+
+    /// Its short name, as in the file names of captures.
+    #[must_use]
+    pub const fn alias(self) -> &'static str {
+        match self {
+            Self::BinanceSpot => "spot",
+            Self::BinanceUsdm => "usdm",
+            Self::BinanceCoinm => "coinm",
+        }
+    }
+
+    /// Taker fee of the venue's base tier in parts per billion, from its public schedule: spot 0.10 %, futures 0.05 %.
+    #[must_use]
+    pub const fn base_taker_fee(self) -> i64 {
+        match self {
+            Self::BinanceSpot => 1_000_000,
+            Self::BinanceUsdm | Self::BinanceCoinm => 500_000,
+        }
+    }
+}
+
+impl fmt::Display for Venue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Venue {
+    type Err = InstrumentError;
+
+    fn from_str(text: &str) -> Result<Self, InstrumentError> {
+        Self::ALL
+            .into_iter()
+            .find(|venue| venue.name() == text || venue.alias() == text)
+            .ok_or_else(|| InstrumentError::UnknownVenue(text.to_owned()))
+    }
+}
+
+/// What kind of claim a contract is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Contract {
+    /// The asset itself.
+    Spot,
+    /// A perpetual or future whose profit is in the quote currency; one contract is `multiplier` of the base.
+    Linear,
+    /// A perpetual or future whose profit is in the base currency; one contract is `multiplier` of the quote.
+    Inverse,
+}
+
+impl Contract {
+    /// Its name in tables.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Spot => "spot",
+            Self::Linear => "linear",
+            Self::Inverse => "inverse",
+        }
+    }
+}
+
+/// Why an instrument cannot be described.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum InstrumentError {
+    /// No such venue.
+    #[error("unknown venue {0:?}: expected one of binance-spot, binance-usdm, binance-coinm (or spot, usdm, coinm)")]
+    UnknownVenue(String),
+    /// The currencies cannot be read from the symbol.
+    #[error("{venue} {symbol:?}: expected a symbol that ends in a known quote currency; describe it in an instruments file")]
+    UnknownCurrencies {
+        /// The venue.
+        venue: Venue,
+        /// The symbol as given.
+        symbol: String,
+    },
+}
+
+/// One instrument at one venue. Prices and sizes of its events are counts of `price_unit` and `size_unit`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Instrument {
+    /// Where it trades.
+    pub venue: Venue,
+    /// The venue's own name for it, upper case.
+    pub symbol: String,
+    /// What kind of claim it is.
+    pub contract: Contract,
+    /// What one integer of price means, in quote currency per base currency.
+    pub price_unit: Unit,
+    /// What one integer of size means, in base currency (spot) or contracts.
+    pub size_unit: Unit,
+    /// Price step of a new order. Real levels may lie off it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tick: Option<Unit>,
+    /// Size step of a new order. Real levels may lie off it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lot: Option<Unit>,
+    /// Base currency (linear) or quote currency (inverse) of one contract.
+    #[serde(default = "one")]
+    pub multiplier: Unit,
+    /// Base currency.
+    pub base: String,
+    /// Quote currency.
+    pub quote: String,
+    /// Settlement currency.
+    pub settle: String,
+}
+
+const fn one() -> Unit {
+    Unit::ONE
+}
+
+const QUOTES: [&str; 11] = ["USDT", "USDC", "FDUSD", "TUSD", "BUSD", "USD", "EUR", "TRY", "BTC", "ETH", "BNB"];
+
+impl Instrument {
+    /// An instrument with the currencies and the contract that its venue and symbol imply, and the units given.
+    ///
+    /// # Errors
+    /// [`InstrumentError::UnknownCurrencies`] if the symbol does not end in a known quote currency.
+    pub fn infer(venue: Venue, symbol: &str, price_unit: Unit, size_unit: Unit) -> Result<Self, InstrumentError> {
+        let symbol = symbol.to_ascii_uppercase();
+        let pair = symbol.split('_').next().unwrap_or_default();
+        let (base, quote) = QUOTES
+            .iter()
+            .find_map(|quote| pair.strip_suffix(quote).filter(|base| !base.is_empty()).map(|base| (base, *quote)))
+            .ok_or_else(|| InstrumentError::UnknownCurrencies { venue, symbol: symbol.clone() })?;
+        let (contract, settle, multiplier) = match venue {
+            Venue::BinanceSpot => (Contract::Spot, quote, Unit::ONE),
+            Venue::BinanceUsdm => (Contract::Linear, quote, Unit::ONE),
+            // Binance lists COIN-M contracts of 100 USD for BTC and of 10 USD for everything else.
+            Venue::BinanceCoinm => {
+                let hundred = if base == "BTC" { 2 } else { 1 };
+                (Contract::Inverse, base, Unit::new(1, hundred).unwrap_or(Unit::ONE))
+            }
+        };
+        let (base, quote, settle) = (base.to_owned(), quote.to_owned(), settle.to_owned());
+        Ok(Self { venue, symbol, contract, price_unit, size_unit, tick: None, lot: None, multiplier, base, quote, settle })
+    }
+
+    /// The instruments whose units are known without looking at the data.
+    #[must_use]
+    pub fn builtin(venue: Venue, symbol: &str) -> Option<Self> {
+        let (price, size, tick, lot) = match (venue, symbol.to_ascii_uppercase().as_str()) {
+            // Spot text has eight decimals, and real levels lie off the lot of 0.00001.
+            (Venue::BinanceSpot, "BTCUSDT") => (2, 8, 2, 5),
+            (Venue::BinanceUsdm, "BTCUSDT") => (1, 3, 1, 3),
+            (Venue::BinanceCoinm, "BTCUSD_PERP") => (1, 0, 1, 0),
+            _ => return None,
+        };
+        let mut instrument = Self::infer(venue, symbol, Unit::decimals(price), Unit::decimals(size)).ok()?;
+        instrument.tick = Some(Unit::decimals(tick));
+        instrument.lot = Some(Unit::decimals(lot));
+        Some(instrument)
+    }
+
+    /// `venue:symbol`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{}:{}", self.venue, self.symbol)
+    }
+
+    /// A price as a float in quote currency.
+    #[must_use]
+    pub fn price(&self, count: i64) -> f64 {
+        self.price_unit.to_f64(count)
+    }
+
+    /// A size at a price as a float in base currency, so that contracts of every kind compare.
+    #[must_use]
+    pub fn base_size(&self, price: i64, size: i64) -> f64 {
+        let contracts = self.size_unit.to_f64(size);
+        match self.contract {
+            Contract::Spot => contracts,
+            Contract::Linear => contracts * self.multiplier.as_f64(),
+            Contract::Inverse if size == 0 => 0.0,
+            Contract::Inverse => contracts * self.multiplier.as_f64() / self.price(price),
+        }
+    }
+}
+
+impl Serialize for Unit {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Unit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(|error| serde::de::Error::custom(format!("unit {text:?}: {error}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inverse_contract_compares_in_base_currency() {
+        let coinm = Instrument::builtin(Venue::BinanceCoinm, "btcusd_perp").expect("built in");
+        assert_eq!(coinm.base_size(600_000, 6), 0.01, "6 contracts of 100 USD at 60,000 are 0.01 BTC");
+        assert_eq!((coinm.base.as_str(), coinm.quote.as_str(), coinm.settle.as_str()), ("BTC", "USD", "BTC"));
+    }
+
+    #[test]
+    fn other_coin_margined_contracts_are_ten_dollars() {
+        let unit = Unit::decimals(2);
+        let eth = Instrument::infer(Venue::BinanceCoinm, "ETHUSD_PERP", unit, Unit::ONE).expect("currencies");
+        assert_eq!(eth.multiplier, Unit::parse("10").expect("a unit"));
+    }
+
+    #[test]
+    fn an_instrument_survives_json() {
+        let spot = Instrument::builtin(Venue::BinanceSpot, "BTCUSDT").expect("built in");
+        let text = serde_json::to_string(&spot).expect("writes");
+        assert_eq!(serde_json::from_str::<Instrument>(&text).expect("reads"), spot);
+    }
+}

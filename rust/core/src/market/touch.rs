@@ -1,0 +1,246 @@
+//! One venue in a market: its price book, its quote stream and the touch that follows from both.
+
+use crate::book::{PriceBook, Quote, Walk};
+use crate::event::{Event, Flags, Kind};
+use crate::instrument::Instrument;
+use crate::units::{Price, Side, Size};
+
+/// Which stream a touch comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Source {
+    /// The stream of best bids and asks.
+    Quote = 0,
+    /// The depth stream.
+    Depth = 1,
+    /// Neither: the book was lost and no quote has come since.
+    Lost = 2,
+}
+
+/// A venue's best bid and ask, from the newest update id among its quotes and its book.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Touch {
+    /// Best bid and ask.
+    pub quote: Quote,
+    /// The update id that it comes from.
+    pub sequence: u64,
+    /// The stream that it comes from.
+    pub source: Source,
+}
+
+/// What a whole message did to a venue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A quote; `newest` if it is the touch now.
+    Quote {
+        /// The quote as sent.
+        quote: Quote,
+        /// Whether it is the touch now.
+        newest: bool,
+    },
+    /// Depth; `newest` if the book's best levels are the touch now.
+    Depth {
+        /// Whether the book's best levels are the touch now.
+        newest: bool,
+    },
+    /// Messages were lost: no touch until the next quote or snapshot.
+    Lost,
+}
+
+impl Change {
+    /// Whether the venue's touch may differ from before.
+    #[must_use]
+    pub const fn moves_touch(self) -> bool {
+        matches!(self, Self::Quote { newest: true, .. } | Self::Depth { newest: true } | Self::Lost)
+    }
+}
+
+/// So many quotes in a row that are all older than the touch mean that the touch's id was wrong, not they.
+const OLD_QUOTES: u32 = 8;
+
+/// One venue's state.
+#[derive(Clone, Debug)]
+pub struct VenueBook {
+    instrument: Instrument,
+    book: PriceBook,
+    half: Quote,
+    touch: Option<Touch>,
+    older: u32,
+}
+
+impl VenueBook {
+    /// A venue of which nothing is known yet.
+    #[must_use]
+    pub fn new(instrument: Instrument) -> Self {
+        Self { instrument, book: PriceBook::new(), half: Quote::default(), touch: None, older: 0 }
+    }
+
+    /// What is traded here.
+    #[must_use]
+    pub const fn instrument(&self) -> &Instrument {
+        &self.instrument
+    }
+
+    /// The book as its depth stream has it. It may lag behind [`Self::touch`].
+    #[must_use]
+    pub const fn book(&self) -> &PriceBook {
+        &self.book
+    }
+
+    /// Best bid and ask now; `None` before the first message, after a loss, and while a side is empty.
+    #[must_use]
+    pub fn touch(&self) -> Option<Touch> {
+        self.touch.filter(|touch| touch.quote.is_two_sided())
+    }
+
+    /// Takes an event of this venue. `Some` at the end of a message that concerns quotes or depth.
+    #[inline]
+    pub fn apply(&mut self, event: &Event) -> Option<Change> {
+        match event.kind {
+            Kind::Level | Kind::Clear => {
+                let quote = self.book.apply(event);
+                if !event.flags.contains(Flags::LAST) {
+                    return None;
+                }
+                let newest = !self.book.is_stale() && self.touch.is_none_or(|touch| event.sequence > touch.sequence);
+                if newest {
+                    self.touch = Some(Touch { quote, sequence: event.sequence, source: Source::Depth });
+                    self.older = 0;
+                }
+                Some(Change::Depth { newest })
+            }
+            Kind::Quote => {
+                match event.side? {
+                    Side::Bid => (self.half.bid, self.half.bid_size) = (event.price, event.size),
+                    Side::Ask => (self.half.ask, self.half.ask_size) = (event.price, event.size),
+                }
+                if !event.flags.contains(Flags::LAST) {
+                    return None;
+                }
+                let quote = std::mem::take(&mut self.half);
+                let known = self.touch.is_none_or(|touch| event.sequence >= touch.sequence);
+                self.older = if known { 0 } else { self.older + 1 };
+                let newest = known || self.older >= OLD_QUOTES;
+                if newest {
+                    self.touch = Some(Touch { quote, sequence: event.sequence, source: Source::Quote });
+                    self.older = 0;
+                }
+                Some(Change::Quote { quote, newest })
+            }
+            Kind::Gap if !event.flags.contains(Flags::TRADES) => {
+                self.book.apply(event);
+                self.touch = None;
+                Some(Change::Lost)
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes `size` from one side beginning at the touch. Levels of the book that the touch contradicts are passed over,
+    /// and at the touch itself its own size counts.
+    #[must_use]
+    pub fn walk(&self, side: Side, size: Size) -> Walk {
+        let Some(touch) = self.touch() else {
+            return Walk { filled: Size(0), notional: 0, worst: None, levels: 0, known: false };
+        };
+        let (price, available, next) = match side {
+            Side::Bid => (touch.quote.bid, touch.quote.bid_size, touch.quote.bid.0.saturating_sub(1)),
+            Side::Ask => (touch.quote.ask, touch.quote.ask_size, touch.quote.ask.0.saturating_add(1)),
+        };
+        let taken = size.0.min(available.0).max(0);
+        let mut walk = Walk {
+            filled: Size(taken),
+            notional: i128::from(price.0) * i128::from(taken),
+            worst: (taken > 0).then_some(price),
+            levels: usize::from(taken > 0),
+            known: true,
+        };
+        if size.0 > taken {
+            let rest = self.book.walk_from(side, Price(next), Size(size.0 - taken));
+            walk.filled.0 += rest.filled.0;
+            walk.notional += rest.notional;
+            walk.worst = rest.worst.or(walk.worst);
+            walk.levels += rest.levels;
+            walk.known = rest.known && !self.book.is_stale();
+        }
+        walk
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::instrument::Venue;
+    use crate::units::Nanos;
+
+    fn event(kind: Kind, side: Side, price: i64, size: i64, sequence: u64, flags: Flags) -> Event {
+        Event {
+            ts_event: Nanos::UNKNOWN,
+            ts_recv: Nanos(1),
+            sequence,
+            order_id: 0,
+            price: Price(price),
+            size: Size(size),
+            instrument: 0,
+            kind,
+            side: Some(side),
+            flags,
+        }
+    }
+
+    fn venue() -> VenueBook {
+        let mut venue = VenueBook::new(Instrument::builtin(Venue::BinanceSpot, "BTCUSDT").expect("built in"));
+        for (side, price, size, flags) in [
+            (Side::Bid, 99, 5, Flags::SNAPSHOT),
+            (Side::Bid, 98, 7, Flags::SNAPSHOT),
+            (Side::Ask, 101, 5, Flags::SNAPSHOT),
+            (Side::Ask, 102, 7, Flags::SNAPSHOT.union(Flags::LAST)),
+        ] {
+            venue.apply(&event(Kind::Level, side, price, size, 10, flags));
+        }
+        venue
+    }
+
+    fn quote(venue: &mut VenueBook, bid: i64, ask: i64, sequence: u64) -> Option<Change> {
+        venue.apply(&event(Kind::Quote, Side::Bid, bid, 1, sequence, Flags::NONE));
+        venue.apply(&event(Kind::Quote, Side::Ask, ask, 2, sequence, Flags::LAST))
+    }
+
+    #[test]
+    fn a_newer_quote_hides_the_levels_that_contradict_it() {
+        let mut venue = venue();
+        quote(&mut venue, 98, 102, 11);
+        assert_eq!(venue.touch().map(|touch| (touch.quote.ask, touch.source)), Some((Price(102), Source::Quote)));
+        let walk = venue.walk(Side::Ask, Size(3));
+        assert_eq!((walk.filled, walk.worst), (Size(2), Some(Price(102))), "5 at 101 are gone, 2 are left at 102");
+        assert_eq!(venue.book().size_at(Side::Ask, Price(101)), Size(5), "hidden, not deleted");
+    }
+
+    #[test]
+    fn an_older_quote_does_not_move_the_touch() {
+        let mut venue = venue();
+        assert!(matches!(quote(&mut venue, 98, 102, 9), Some(Change::Quote { newest: false, .. })));
+        assert_eq!(venue.touch().map(|touch| touch.quote.bid), Some(Price(99)));
+    }
+
+    #[test]
+    fn one_absurd_update_id_does_not_silence_the_quotes_that_follow() {
+        let mut venue = venue();
+        quote(&mut venue, 98, 102, u64::MAX);
+        for sequence in 12..20 {
+            quote(&mut venue, 97, 103, sequence);
+        }
+        assert_eq!(venue.touch().map(|touch| touch.quote.bid), Some(Price(97)));
+    }
+
+    #[test]
+    fn after_a_gap_there_is_no_touch_until_the_next_quote() {
+        let mut venue = venue();
+        assert_eq!(venue.apply(&event(Kind::Gap, Side::Bid, 0, 0, 11, Flags::LAST)), Some(Change::Lost));
+        assert_eq!(venue.touch(), None);
+        assert_eq!(venue.walk(Side::Ask, Size(1)).filled, Size(0));
+        quote(&mut venue, 98, 102, 20);
+        assert!(venue.touch().is_some());
+        assert!(!venue.walk(Side::Ask, Size(9)).known, "the book behind the quote is stale");
+    }
+}
