@@ -3,7 +3,9 @@
 //! [`PriceBook`] holds the aggregated size per price (market by price) and answers the quote, the depth and the cost of
 //! taking a size. It never loses a level, whatever the range of prices.
 
+mod batch;
 mod ladder;
 pub mod price;
 
+pub use batch::{Every, TopRows};
 pub use price::{Levels, PriceBook, Quote, Walk};

@@ -1,1 +1,28 @@
-//! Bridge.
+//! `crossbook._core`: the engine as Python sees it. Conversion only.
+
+mod book;
+mod capture;
+mod errors;
+mod instrument;
+mod market;
+mod stats;
+mod table;
+mod tape;
+
+use pyo3::prelude::*;
+
+#[pymodule(gil_used = false)]
+fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    m.add("DEBUG_BUILD", cfg!(debug_assertions))?;
+    m.add_class::<book::PriceBook>()?;
+    m.add_class::<instrument::Instrument>()?;
+    m.add_class::<market::Market>()?;
+    m.add_class::<capture::Replay>()?;
+    m.add_class::<table::Table>()?;
+    m.add_class::<tape::Tape>()?;
+    m.add_function(wrap_pyfunction!(capture::identify, m)?)?;
+    m.add_function(wrap_pyfunction!(capture::infer_instrument, m)?)?;
+    m.add_function(wrap_pyfunction!(market::crosses, m)?)?;
+    stats::register(m)
+}

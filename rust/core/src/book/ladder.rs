@@ -122,7 +122,7 @@ impl Ladder {
 
     #[inline]
     const fn holds(&self, key: i64) -> bool {
-        self.offset(key) < SPAN.cast_unsigned()
+        covers(self.base, key)
     }
 
     /// Sets the size at a price; anything but a positive size removes the level.
@@ -168,6 +168,12 @@ impl Ladder {
     #[cold]
     #[inline(never)]
     fn add_page(&mut self, page: usize) -> u16 {
+        if self.bits.len() == self.bits.capacity() {
+            // Doubling would take twice the memory that a full window needs.
+            let more = (self.bits.len() / 2).clamp(8, (PAGES + 1).saturating_sub(self.bits.len()).max(8));
+            self.bits.reserve_exact(more);
+            self.sizes.reserve_exact(more);
+        }
         // At most PAGES + 1 pages exist, so the slot fits.
         let slot = u16::try_from(self.bits.len()).unwrap_or(NO_PAGE);
         self.bits.push(0);
@@ -258,8 +264,7 @@ impl Ladder {
         } else if self.overflow.remove(&key).is_some() && key == self.best {
             self.find_best_outside();
         }
-        // SAMPLES is a power of two, so the remainder stays even when the count is large.
-        #[allow(clippy::cast_possible_truncation)]
+        #[allow(clippy::cast_possible_truncation)] // the remainder is the same
         let turn = self.misses as usize % SAMPLES;
         self.samples[turn] = key;
         self.misses += 1;
@@ -268,25 +273,24 @@ impl Ladder {
         }
     }
 
-    /// Moves the window to where the missed traffic is, if that serves more of the traffic.
+    /// Moves the window to where the missed traffic is, if that is clearly more than what the window serves now: a quote
+    /// far away, even as the best of its side and at every other update, does not take the window from the rest.
     ///
     /// It is asked only after as many misses as there are levels to move, so that moving at most doubles the price of a
-    /// miss, whoever provokes it. Where the best level would come along, the traffic is expected to follow it; where it
-    /// would not (a hostile quote far away, or a cluster deep in the book), the misses must outnumber the hits.
+    /// miss, whoever provokes it.
     fn reconsider(&mut self) {
         let mut base = self.base;
         let mut votes = 0;
         for &sample in &self.samples {
             let candidate = self.base_for(sample);
-            let inside = |&&key: &&i64| key.wrapping_sub(candidate).cast_unsigned() < SPAN.cast_unsigned();
-            let count = self.samples.iter().filter(inside).count();
+            let count = self.samples.iter().filter(|&&key| covers(candidate, key)).count();
             if count > votes {
                 (base, votes) = (candidate, count);
             }
         }
-        let follows = self.best.wrapping_sub(base).cast_unsigned() < SPAN.cast_unsigned();
         // No overflow: misses stay below the number of levels plus PATIENCE.
-        if base != self.base && (follows || self.misses * votes as u64 > self.hits.saturating_mul(SAMPLES as u64)) {
+        let gain = self.misses * votes as u64 / SAMPLES as u64;
+        if base != self.base && gain > self.hits.saturating_add(self.hits / 2) {
             self.move_to(base);
         }
         self.hits = 0;
@@ -297,7 +301,7 @@ impl Ladder {
     /// Where the window would begin to cover this key: around the best level if that reaches, else around the key.
     fn base_for(&self, key: i64) -> i64 {
         let base = base_at(self.best, HEADROOM);
-        if key.wrapping_sub(base).cast_unsigned() < SPAN.cast_unsigned() { base } else { base_at(key, SPAN / 2) }
+        if covers(base, key) { base } else { base_at(key, SPAN / 2) }
     }
 
     fn move_to(&mut self, base: i64) {
@@ -420,6 +424,12 @@ const fn split(offset: u64) -> (usize, usize) {
 #[inline]
 const fn zeros(word: u64) -> usize {
     word.trailing_zeros() as usize
+}
+
+/// Whether a window that begins at `base` holds the key.
+#[inline]
+const fn covers(base: i64, key: i64) -> bool {
+    key.wrapping_sub(base).cast_unsigned() < SPAN.cast_unsigned()
 }
 
 /// A window's beginning that leaves `room` before the key, as far as the range of `i64` allows.

@@ -9,6 +9,7 @@
 //! measures of depth say so.
 
 use std::fmt;
+use std::iter::FusedIterator;
 
 use super::ladder::{Iter, Ladder};
 use crate::event::{Event, Flags, Kind};
@@ -331,6 +332,8 @@ impl Iterator for Levels<'_> {
     }
 }
 
+impl FusedIterator for Levels<'_> {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -414,8 +417,13 @@ mod tests {
     #[test]
     fn a_walk_takes_level_after_level_at_its_price() {
         let walk = three_asks().walk(Side::Ask, Size(5));
-        let expected =
-            Walk { filled: Size(5), notional: 100 + 2 * 101 + 2 * 103, worst: Some(Price(103)), levels: 3, known: true };
+        let expected = Walk {
+            filled: Size(5),
+            notional: 100 + 2 * 101 + 2 * 103,
+            worst: Some(Price(103)),
+            levels: 3,
+            known: true,
+        };
         assert_eq!(walk, expected);
     }
 

@@ -1,0 +1,53 @@
+"""How one market moves another: order books, a cross-venue market, and studies that hand you Polars frames.
+
+Start with ``capture = crossbook.open(path)`` and ``crossbook.Study(capture, primary=..., secondary=...)``.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+from crossbook._core import DEBUG_BUILD, Instrument, Market, PriceBook, Table, Tape, __version__
+from crossbook.capture import Capture, open, read_instruments
+from crossbook.errors import CaptureError, DataError, Error, InstrumentError, MarketError
+
+if TYPE_CHECKING:
+    from crossbook.study import Study
+
+__all__ = [
+    "ASK",
+    "BID",
+    "Capture",
+    "CaptureError",
+    "DataError",
+    "Error",
+    "Instrument",
+    "InstrumentError",
+    "Market",
+    "MarketError",
+    "PriceBook",
+    "Study",
+    "Table",
+    "Tape",
+    "__version__",
+    "open",
+    "read_instruments",
+]
+
+BID = 0
+"""The code of buyers in columns and calls; a trade with this side lifted the ask."""
+ASK = 1
+"""The code of sellers in columns and calls; a trade with this side hit the bid."""
+
+if DEBUG_BUILD:
+    warnings.warn("crossbook is a debug build: its latencies mean nothing", stacklevel=2)
+
+
+def __getattr__(name: str) -> object:
+    # The study brings NumPy and its kernels' wrappers; a trading process that wants a book alone need not load them.
+    if name == "Study":
+        from crossbook.study import Study
+
+        return Study
+    raise AttributeError(f"module 'crossbook' has no attribute {name!r}")

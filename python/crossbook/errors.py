@@ -1,0 +1,21 @@
+"""What can go wrong, as exceptions with one base."""
+
+
+class Error(Exception):
+    """Base of every exception of crossbook."""
+
+
+class DataError(Error, ValueError):
+    """A table, column or value is not as a function expects it; the message says what was expected."""
+
+
+class CaptureError(Error):
+    """A capture cannot be read at all. What is wrong with single frames is in ``Capture.faults`` instead."""
+
+
+class InstrumentError(Error, ValueError):
+    """An instrument is unknown, ambiguous or not described well enough."""
+
+
+class MarketError(Error, ValueError):
+    """Instruments do not make a market."""

@@ -1,0 +1,141 @@
+"""Quotes of one venue, and the basis between two."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import polars as pl
+
+from crossbook.errors import DataError
+
+if TYPE_CHECKING:
+    from crossbook._core import Instrument
+
+__all__ = ["Clock", "basis", "basis_summary", "by_clock", "decimals", "quotes"]
+
+Clock = Literal["recv", "event"]
+
+
+def decimals(frame: pl.DataFrame, instrument: Instrument) -> pl.DataFrame:
+    """Turn the integers of a table into decimals: prices in quote currency, sizes in base currency.
+
+    Works on ``bid, bid_size, ask, ask_size`` and on ``price, size``. A size of an inverse contract is
+    ``contracts × multiplier / price``. A side of size 0 is unknown: its price and size become null.
+    """
+
+    def price(name: str) -> pl.Expr:
+        # One division by a power of ten is correctly rounded, a product with 0.01 would not be.
+        per_one = 1 / float(instrument.price_unit)
+        count = pl.col(name).cast(pl.Float64)
+        return count / round(per_one) if per_one >= 1 else count * float(instrument.price_unit)
+
+    def size(name: str, at: str) -> pl.Expr:
+        per_one = 1 / float(instrument.size_unit)
+        count = pl.col(name).cast(pl.Float64)
+        contracts = count / round(per_one) if per_one >= 1 else count * float(instrument.size_unit)
+        multiplier = float(instrument.multiplier)
+        if instrument.contract == "inverse":
+            return contracts * multiplier / price(at)
+        return contracts * multiplier if multiplier != 1 else contracts
+
+    columns = []
+    for value, amount in (("bid", "bid_size"), ("ask", "ask_size"), ("price", "size")):
+        if value in frame.columns and amount in frame.columns:
+            known = pl.col(amount) != 0
+            columns.append(pl.when(known).then(price(value)).alias(value))
+            columns.append(pl.when(known).then(size(amount, value)).alias(amount))
+    return frame.with_columns(columns)
+
+
+def quotes(frame: pl.DataFrame) -> pl.DataFrame:
+    """Add what follows from a best bid and ask (decimals): mid, microprice and spread.
+
+    ``mid = (bid + ask) / 2``; ``microprice = (bid · ask_size + ask · bid_size) / (bid_size + ask_size)`` (Gatheral and
+    Oomen, *Zero-intelligence realized variance estimation*, 2010: the mid weighted by the opposite sizes);
+    ``spread_bp = (ask - bid) / mid · 1e4``. Null where a side is unknown.
+    """
+    missing = {"bid", "bid_size", "ask", "ask_size"} - set(frame.columns)
+    if missing:
+        raise DataError(f"quotes: expected columns bid, bid_size, ask and ask_size, missing {sorted(missing)}")
+    bid, ask, bid_size, ask_size = (pl.col(name) for name in ("bid", "ask", "bid_size", "ask_size"))
+    mid = (bid + ask) / 2
+    return frame.with_columns(
+        mid=mid,
+        microprice=(bid * ask_size + ask * bid_size) / (bid_size + ask_size),
+        spread_bp=(ask - bid) / mid * 1e4,
+    )
+
+
+def by_clock(frame: pl.DataFrame, clock: Clock) -> pl.DataFrame:
+    """Give the rows in order of a clock, without those that it has no time for."""
+    if clock not in ("recv", "event"):
+        raise DataError(f'clock {clock!r}: expected "recv" or "event"')
+    column = f"ts_{clock}"
+    return frame.filter(pl.col(column) != 0).sort(column, maintain_order=True)
+
+
+def basis(primary: pl.DataFrame, secondary: pl.DataFrame, *, clock: Clock = "recv") -> pl.DataFrame:
+    """Give the secondary's price over the primary's at every change of either, not on a grid.
+
+    ``basis_bp = (mid_secondary / mid_primary - 1) · 1e4``.
+
+    Parameters: touches of both venues with ``ts_recv, ts_event, mid, microprice``. Returns ``ts`` (ns of `clock`),
+    ``mid_primary, mid_secondary, basis_bp`` and ``microbasis_bp`` (the same of microprices), one row an instant at which
+    both are known.
+    """
+    ts = f"ts_{clock}"
+    columns = ["mid", "microprice"]
+
+    def side(frame: pl.DataFrame, role: str) -> pl.DataFrame:
+        ordered = by_clock(frame, clock)
+        return ordered.select(pl.col(ts).alias("ts"), *(pl.col(c).alias(f"{c}_{role}") for c in columns)).with_columns(
+            pl.lit(role).alias("role")
+        )
+
+    both = pl.concat([side(primary, "primary"), side(secondary, "secondary")], how="diagonal")
+    filled = both.sort("ts", maintain_order=True)
+    for role in ("primary", "secondary"):
+        mine = pl.col("role") == role
+        # An unknown touch (null) of the venue itself must not be filled over with an older one.
+        last = mine.cum_sum()
+        filled = filled.with_columns(pl.col(f"{c}_{role}").first().over(last).alias(f"{c}_{role}") for c in columns)
+    return (
+        filled.unique("ts", keep="last", maintain_order=True)
+        .with_columns(
+            basis_bp=(pl.col("mid_secondary") / pl.col("mid_primary") - 1) * 1e4,
+            microbasis_bp=(pl.col("microprice_secondary") / pl.col("microprice_primary") - 1) * 1e4,
+        )
+        .drop_nulls("basis_bp")
+        .select("ts", "mid_primary", "mid_secondary", "basis_bp", "microbasis_bp")
+    )
+
+
+def basis_summary(
+    frame: pl.DataFrame, *, block_s: float = 10.0, resamples: int = 1000, level: float = 0.95, seed: int = 0
+) -> pl.DataFrame:
+    """Summarise a basis in one row, weighted by the time for which each value held.
+
+    Returns ``basis_bp`` (mean) with ``lo`` and ``hi`` from a bootstrap of blocks of `block_s` seconds, ``p05, p50, p95``
+    (quantiles by time) and ``instants``. Raises `DataError` below two instants.
+    """
+    if frame.height < 2:
+        raise DataError(f"basis: expected at least two instants, found {frame.height}")
+    ts, value = frame["ts"].to_numpy(), frame["basis_bp"].to_numpy()
+    held = np.diff(ts).astype(np.float64)
+    value, ts = value[:-1], ts[:-1]
+    block = ((ts - ts[0]) // int(block_s * 1e9)).astype(np.int64)
+    weight = np.bincount(block, held)
+    total = np.bincount(block, held * value)
+    used = weight > 0
+    weight, total = weight[used], total[used]
+    draws = np.random.default_rng(seed).integers(0, len(weight), (resamples, len(weight)))
+    means = total[draws].sum(axis=1) / weight[draws].sum(axis=1)
+    lo, hi = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    order = np.argsort(value, kind="stable")
+    share = np.cumsum(held[order]) / held.sum()
+    p05, p50, p95 = (value[order][min(np.searchsorted(share, q), len(order) - 1)] for q in (0.05, 0.5, 0.95))
+    mean = total.sum() / weight.sum()
+    return pl.DataFrame(
+        {"basis_bp": [mean], "lo": [lo], "hi": [hi], "p05": [p05], "p50": [p50], "p95": [p95], "instants": [frame.height]}
+    )

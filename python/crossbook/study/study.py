@@ -1,0 +1,343 @@
+"""`Study`: one pass over a capture, and every part of the cross-venue study from it."""
+
+from __future__ import annotations
+
+import logging
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import polars as pl
+
+from crossbook._core import Market
+from crossbook.errors import DataError
+from crossbook.study.clocks import clock_path, clocks, impute_times
+from crossbook.study.crosses import Crosses, default_fair_basis, find_crosses
+from crossbook.study.lead_lag import LeadLag, lead_lag_both
+from crossbook.study.quotes import basis, basis_summary, decimals, quotes
+from crossbook.study.response import responses
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from crossbook._core import Instrument, Tape
+    from crossbook.capture import Capture
+    from crossbook.study.crosses import FairBasis
+    from crossbook.study.quotes import Clock
+
+__all__ = ["Study", "Untimed", "Venue"]
+
+from typing import Literal
+
+Untimed = Literal["impute", "exclude"]
+
+log = logging.getLogger(__name__)
+
+BANDS = (1, 5, 10)
+TRADE, MARK, INDEX, FUNDING = 3, 8, 9, 11
+SNAPSHOT, REPLAYED = 2, 16
+QUOTE = 0
+
+
+class Venue(NamedTuple):
+    """What one venue showed, in decimals: prices in quote currency, sizes in base currency."""
+
+    instrument: Instrument
+    quotes: pl.DataFrame
+    """The quote stream: a row a message."""
+    touches: pl.DataFrame
+    """The touch by the newest update id of quotes and depth: a row a change. Integers of units too (``*_units``)."""
+    depth: pl.DataFrame
+    """The book at each depth message: its own quote, and the known depth within bands of its mid, null where unknown."""
+    trades: pl.DataFrame
+    """Trades with ``side`` +1 for a buying aggressor, -1 for a selling one."""
+
+
+class Study:
+    """How a primary venue's flow moves a secondary venue's book, from a capture of both.
+
+    Parameters: `primary` and `secondary` name instruments of the capture (``usdm``, ``binance-spot``, a symbol,
+    ``venue:symbol``); the roles are the study's, not the venues'. `clock`: ``recv``, our own, or ``event``, the
+    exchange's. `start` and `end`: ns on that clock, the half-open part to study; books are built from the beginning all
+    the same. `fair_basis` and `fees_bp` as in `crossbook.study.crosses`. `untimed`: what to do on the event clock with
+    quotes that carry no exchange time: ``impute`` by update id (`crossbook.study.impute_times`) or ``exclude``. `seed`
+    drives the bootstraps. `progress` is called with bytes read and their total.
+
+    The parts are computed when they are first asked for. The capture is read once, as a stream: frames and events are
+    not kept, only the quotes, trades and depth measures that the parts need (some 60 bytes a message).
+    """
+
+    def __init__(
+        self,
+        capture: Capture,
+        *,
+        primary: str,
+        secondary: str,
+        clock: Clock = "recv",
+        start: int | None = None,
+        end: int | None = None,
+        fair_basis: FairBasis | None = None,
+        fees_bp: Mapping[str, float] | None = None,
+        untimed: Untimed = "impute",
+        seed: int = 0,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        if clock not in ("recv", "event"):
+            raise DataError(f'clock {clock!r}: expected "recv" or "event"')
+        if untimed not in ("impute", "exclude"):
+            raise DataError(f'untimed {untimed!r}: expected "impute" or "exclude"')
+        self.capture = capture.select(primary) if primary == secondary else capture.select(primary, secondary)
+        self.clock: Clock = clock
+        self.start, self.end = start, end
+        self.untimed: Untimed = untimed
+        self.seed = seed
+        names = [instrument.name for instrument in self.capture.instruments]
+        self.fees_bp = {
+            capture.instruments[capture.index(name)].name: fee for name, fee in (fees_bp or {}).items()
+        }
+        if unknown := set(self.fees_bp) - set(names):
+            raise DataError(f"fees_bp: expected fees of {names}, found {sorted(unknown)}")
+        ends = self.capture.instruments[0], self.capture.instruments[-1]
+        self.fair_basis: FairBasis = fair_basis or default_fair_basis(*ends)
+        self._progress = progress
+
+    @cached_property
+    def _venues(self) -> list[Venue]:
+        instruments = self.capture.instruments
+        market = Market(instruments, bands=list(BANDS))
+        quote_rows, depth_rows, trade_rows, funding_rows = [], [], [], []
+        for tape in self.capture.batches(progress=self._progress):
+            market.apply(tape)
+            quote_rows.append(pl.DataFrame(market.take_quotes()))
+            depth_rows.append(pl.DataFrame(market.take_depth()))
+            events = pl.DataFrame(tape)
+            trade_rows.append(events.filter(pl.col("kind") == TRADE).drop("kind", "order_id", "flags"))
+            funding_rows.append(events.filter(pl.col("kind") == FUNDING).select("ts_event", "ts_recv", "instrument", "price", "size"))
+        if not quote_rows:
+            raise DataError(f"{self.capture.path}: expected at least one event of {[i.name for i in instruments]}")
+        all_quotes, all_depth, all_trades = pl.concat(quote_rows), pl.concat(depth_rows), pl.concat(trade_rows)
+        self._funding_rows = pl.concat(funding_rows)
+        self._untimed_counts: dict[str, tuple[int, int]] = {}
+        return [
+            self._venue(instrument, *(frame.filter(pl.col("instrument") == index).drop("instrument") for frame in (all_quotes, all_depth, all_trades)))
+            for index, instrument in enumerate(instruments)
+        ]
+
+    def _venue(self, instrument: Instrument, rows: pl.DataFrame, depth: pl.DataFrame, trades: pl.DataFrame) -> Venue:
+        # A book that was cleared or caught up did not move then: it is known again, that is all.
+        live = depth.filter((pl.col("flags") & (SNAPSHOT | REPLAYED)) == 0)
+        untimed = int(((rows["ts_event"] == 0) & (rows["source"] == QUOTE)).sum())
+        if self.clock == "event" and self.untimed == "impute":
+            rows = impute_times(rows, depth)
+            self._untimed_counts[instrument.name] = (untimed, int(rows["imputed"].sum()))
+        elif self.clock == "event":
+            self._untimed_counts[instrument.name] = (untimed, 0)
+        units = [pl.col(name).alias(f"{name}_units") for name in ("bid", "ask")]
+        known = (pl.col("bid_size") > 0) & (pl.col("ask_size") > 0)
+        touches = rows.filter(pl.col("newest") == 1).with_columns(pl.when(known).then(unit).otherwise(0) for unit in units)
+        bands = [f"{side}_{band}bp" for side in ("bid", "ask") for band in BANDS]
+        side = pl.when(pl.col("side") == 0).then(1).when(pl.col("side") == 1).then(-1).otherwise(0).cast(pl.Int8)
+
+        def finish(frame: pl.DataFrame) -> pl.DataFrame:
+            return self._within(decimals(frame, instrument))
+
+        return Venue(
+            instrument,
+            quotes(finish(rows.filter(pl.col("source") == QUOTE).drop("source", "newest"))),
+            quotes(finish(touches.drop("newest"))),
+            quotes(finish(live)).with_columns(pl.col(bands).fill_nan(None)),
+            finish(trades.with_columns(side.alias("side"))),
+        )
+
+    def _within(self, frame: pl.DataFrame) -> pl.DataFrame:
+        ts = pl.col(f"ts_{self.clock}")
+        if self.clock == "event":
+            frame = frame.filter(ts != 0).sort(f"ts_{self.clock}", maintain_order=True)
+        if self.start is not None:
+            frame = frame.filter(ts >= self.start)
+        return frame if self.end is None else frame.filter(ts < self.end)
+
+    @property
+    def primary(self) -> Venue:
+        """What the primary venue showed."""
+        return self._venues[0]
+
+    @property
+    def secondary(self) -> Venue:
+        """What the secondary venue showed."""
+        return self._venues[-1]
+
+    @cached_property
+    def _messages(self) -> pl.DataFrame:
+        """Messages that carry the exchange's own time, in order of receipt, a row a message."""
+        parts = []
+        for venue in self._venues:
+            frames = [venue.depth, venue.trades]
+            if not self._untimed_counts.get(venue.instrument.name, (0, 0))[1]:
+                frames.append(venue.quotes)
+            name = pl.lit(venue.instrument.name).alias("venue")
+            parts += [frame.select(name, "ts_event", "ts_recv") for frame in frames]
+        return pl.concat(parts).filter(pl.col("ts_event") != 0).sort("ts_recv", maintain_order=True)
+
+    @cached_property
+    def clocks(self) -> pl.DataFrame:
+        """Receive minus event time per venue; see `crossbook.study.clocks`."""
+        return clocks(self._messages)
+
+    @cached_property
+    def clock_path(self) -> pl.DataFrame:
+        """Receive minus event time second by second; see `crossbook.study.clock_path`."""
+        return clock_path(self._messages)
+
+    @cached_property
+    def basis(self) -> pl.DataFrame:
+        """Secondary over primary mid at every change of either touch; see `crossbook.study.basis`."""
+        return basis(self.primary.touches, self.secondary.touches, clock=self.clock)
+
+    @cached_property
+    def basis_summary(self) -> pl.DataFrame:
+        """The basis in one row; see `crossbook.study.basis_summary`."""
+        return basis_summary(self.basis, seed=self.seed)
+
+    @cached_property
+    def depth(self) -> pl.DataFrame:
+        """Median known depth within 1, 5 and 10 bp per venue and side, in base currency.
+
+        Columns ``venue, side, within_bp, depth`` (null: never known so far out), ``known`` (share of depth messages at
+        which the book was known that far).
+        """
+        rows = []
+        for venue in dict.fromkeys(v.instrument.name for v in self._venues):
+            frame = next(v.depth for v in self._venues if v.instrument.name == venue)
+            for side in ("bid", "ask"):
+                for band in BANDS:
+                    values = frame[f"{side}_{band}bp"]
+                    share = 1 - values.null_count() / frame.height if frame.height else None
+                    rows.append((venue, side, float(band), values.median(), share))
+        schema = {"venue": pl.String, "side": pl.String, "within_bp": pl.Float64, "depth": pl.Float64, "known": pl.Float64}
+        return pl.DataFrame(rows, schema=schema, orient="row")
+
+    @cached_property
+    def _lead_lags(self) -> dict[str, LeadLag]:
+        runs = {}
+        for name, pick in (("quote mids", "quotes"), ("depth mids", "depth")):
+            ours, theirs = getattr(self.primary, pick), getattr(self.secondary, pick)
+            try:
+                runs[name] = lead_lag_both(ours, theirs, clock=self.clock, seed=self.seed)
+            except DataError as error:
+                # A venue may send no quotes, or no depth: the other series still stands.
+                log.warning("lead-lag on %s left out: %s", name, error)
+        if not runs:
+            raise DataError("lead-lag: expected quotes or depth of both venues, found too few")
+        return runs
+
+    @cached_property
+    def lead_lag(self) -> pl.DataFrame:
+        """The Hayashi-Yoshida curve on quote mids and on depth mids; see `crossbook.study.lead_lag`.
+
+        Batching of the depth stream (100 ms on Binance spot) delays what it shows and biases the second.
+        """
+        return pl.concat(run.curve.select(pl.lit(name).alias("series"), pl.all()) for name, run in self._lead_lags.items())
+
+    @cached_property
+    def lead_lag_summary(self) -> pl.DataFrame:
+        """Peak lag, its interval and the lead-lag ratio per series; see `crossbook.study.lead_lag_summary`."""
+        return pl.concat(run.summary.select(pl.lit(name).alias("series"), pl.all()) for name, run in self._lead_lags.items())
+
+    @cached_property
+    def response(self) -> pl.DataFrame:
+        """Mean path of the secondary's mid around the primary's events; see `crossbook.study.responses`."""
+        followed = self.secondary.quotes if self.secondary.quotes.height > 1 else self.secondary.depth
+        ours = self.primary.quotes if self.primary.quotes.height > 1 else self.primary.depth
+        return responses(ours, self.primary.trades, followed, clock=self.clock)
+
+    @cached_property
+    def _crosses(self) -> Crosses:
+        ts = f"ts_{self.clock}"
+        if len(self._venues) < 2:
+            raise DataError("crosses: expected two venues, found one against itself")
+        touches = pl.concat(
+            venue.touches.select(pl.col(ts).alias("ts"), pl.lit(index, pl.UInt32).alias("instrument"), pl.col("bid_units").alias("bid"), pl.col("ask_units").alias("ask"))
+            for index, venue in enumerate(self._venues)
+        ).sort("ts", maintain_order=True)
+        funding = self._funding_rows.select(
+            pl.col(ts).alias("ts"), "instrument", pl.col("price").alias("rate"), pl.col("size").alias("due")
+        )
+        return find_crosses(
+            touches, self.capture.instruments, fees_bp=self.fees_bp, fair_basis=self.fair_basis, funding=funding
+        )
+
+    @cached_property
+    def crosses(self) -> pl.DataFrame:
+        """Crosses at the touch net of the venues' fees; see `crossbook.study.crosses`."""
+        return self._crosses.own
+
+    @cached_property
+    def ladder(self) -> pl.DataFrame:
+        """Crosses by total fee; see `crossbook.study.cross_ladder`."""
+        return self._crosses.ladder
+
+    @property
+    def fees(self) -> dict[str, float]:
+        """Taker fees in bp by instrument name: given, else the venue's base tier."""
+        return {i.name: self.fees_bp.get(i.name, i.taker_fee_bp) for i in self.capture.instruments}
+
+    @cached_property
+    def warnings(self) -> list[str]:
+        """What a reader must know before trusting the numbers."""
+        found = [
+            f"{row['venue']}: our receive clock runs behind the exchange's (receive minus event is {row['offset_ms']:,.1f} ms "
+            "at the median). Leads between venues received by one clock stand; delays against the exchange do not."
+            for row in self.clocks.filter("behind").iter_rows(named=True)
+        ]
+        for name, (untimed, imputed) in self._untimed_counts.items():
+            if untimed:
+                done = f"{imputed:,} were imputed by update id between depth messages, " if imputed else ""
+                found.append(
+                    f"{name}: {untimed:,} quotes carry no exchange time; {done}{untimed - imputed:,} were left out of this run."
+                )
+        info = self.capture.info()
+        for row in info.iter_rows(named=True):
+            if row["gaps"]:
+                found.append(f"{row['file']}: {row['gaps']:,} gaps; after each the book is unknown until the next snapshot.")
+            if row["backwards"]:
+                found.append(f"{row['file']}: {row['backwards']:,} receive times run back.")
+            if not row["snapshots"]:
+                found.append(f"{row['file']}: no snapshot joined its depth messages, so there is no book of it.")
+        if count := self.capture.fault_count:
+            found.append(f"{count:,} frames or files could not be used; the first: {self.capture.faults()['message'][0]}")
+        return found
+
+    @cached_property
+    def summary(self) -> pl.DataFrame:
+        """The numbers that matter, a row each: ``part, measure, value, lo, hi, unit``; lo and hi bound the interval."""
+        from crossbook.study.summary import summarise
+
+        return summarise(self)
+
+    def frames(self) -> dict[str, pl.DataFrame]:
+        """Every DataFrame of the study by name. Times are ns since the epoch, UTC, on the clock that their name says."""
+        roles: Sequence[tuple[str, Venue]] = (("primary", self.primary), ("secondary", self.secondary))
+        found = {f"{role}_{part}": getattr(venue, part) for role, venue in roles for part in ("quotes", "touches", "depth", "trades")}
+        parts = ["summary", "clocks", "clock_path", "basis", "depth", "lead_lag", "lead_lag_summary", "response"]
+        if len(self._venues) > 1:
+            parts += ["crosses", "ladder"]
+        return found | {part: getattr(self, part) for part in parts}
+
+    def to_parquet(self, directory: str | Path) -> Path:
+        """Write every DataFrame of `frames` as ``<name>.parquet`` into a folder, which is made if need be."""
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, frame in self.frames().items():
+            frame.write_parquet(directory / f"{name}.parquet")
+        return directory
+
+    def report(self, path: str | Path) -> Path:
+        """Write the report: one HTML file with plots that opens without a network. Returns its path."""
+        from crossbook.viz.study import write_report
+
+        return write_report(self, Path(path))
+
+    def events(self) -> Tape:
+        """Give all events of both venues at once; see `crossbook.Capture.tape`."""
+        return self.capture.tape()

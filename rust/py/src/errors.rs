@@ -1,0 +1,32 @@
+//! The one place where the engine's errors become Python's.
+
+use crossbook::capture::CaptureError;
+use crossbook::instrument::InstrumentError;
+use crossbook::market::MarketError;
+use pyo3::prelude::*;
+
+/// The exceptions are classes of `crossbook.errors`, so that they can derive from `crossbook.Error` and from a builtin.
+#[allow(missing_docs)]
+mod python {
+    pyo3::import_exception!(crossbook.errors, CaptureError);
+    pyo3::import_exception!(crossbook.errors, DataError);
+    pyo3::import_exception!(crossbook.errors, InstrumentError);
+    pyo3::import_exception!(crossbook.errors, MarketError);
+}
+
+/// Wrong columns, lengths or values.
+pub fn data(message: impl ToString) -> PyErr {
+    python::DataError::new_err(message.to_string())
+}
+
+pub fn capture(error: &CaptureError) -> PyErr {
+    python::CaptureError::new_err(error.to_string())
+}
+
+pub fn instrument(error: &InstrumentError) -> PyErr {
+    python::InstrumentError::new_err(error.to_string())
+}
+
+pub fn market(error: &MarketError) -> PyErr {
+    python::MarketError::new_err(error.to_string())
+}
