@@ -35,15 +35,13 @@ def read_instruments(path: str | Path) -> list[Instrument]:
     """Read an instruments file: a JSON list, or TOML with an array ``instruments``.
 
     Each entry has ``venue, symbol, contract, price_unit, size_unit, base, quote, settle`` and may have
-    ``multiplier, tick, lot``; units are decimal text such as ``"0.01"``. Raises `DataError` with the entry that is wrong.
+    ``multiplier, tick, lot``; units are decimal text such as ``"0.01"``. Raises `DataError` that says which entry is
+    wrong.
     """
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
-        if path.suffix == ".toml":
-            entries = tomllib.loads(text).get("instruments")
-        else:
-            entries = json.loads(text)
+        entries = tomllib.loads(text).get("instruments") if path.suffix == ".toml" else json.loads(text)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: expected an instruments file in JSON or TOML: {error}") from error
     if not isinstance(entries, list):
@@ -71,7 +69,9 @@ class Capture:
     something.
     """
 
-    def __init__(self, path: Path, files: Sequence[tuple[Path, Instrument]], unread: Sequence[dict[str, object]]) -> None:
+    def __init__(
+        self, path: Path, files: Sequence[tuple[Path, Instrument]], unread: Sequence[dict[str, object]]
+    ) -> None:
         self.path = path
         self._files = tuple(files)
         self._unread = tuple(unread)
@@ -83,7 +83,7 @@ class Capture:
         return [instrument for _, instrument in self._files]
 
     def index(self, name: str) -> int:
-        """Give the number of the instrument that a name means: ``usdm``, ``binance-usdm``, a symbol or ``venue:symbol``.
+        """Give the number of the instrument that a name means: ``usdm``, ``binance-usdm``, a symbol, ``venue:symbol``.
 
         Raises `InstrumentError` if none or several are meant.
         """
@@ -218,7 +218,9 @@ def open(
         except CaptureError as error:
             if required:
                 raise
-            unread.append({"kind": "unread", "file": one, "line": 0, "sequence": 0, "offset": None, "message": str(error)})
+            unread.append(
+                {"kind": "unread", "file": one, "line": 0, "sequence": 0, "offset": None, "message": str(error)}
+            )
             continue
         files.append((one, found))
     if not files:

@@ -40,10 +40,10 @@ def clocks(messages: pl.DataFrame) -> pl.DataFrame:
     tell them apart, so it is reported and never removed. The drift is the least-squares slope of the medians of whole
     seconds, ``drift ± 1.96 SE``; it assumes a delay without trend.
 
-    Parameters: `messages` with ``venue, ts_event, ts_recv`` (ns), one row a message; rows without an event time (0) are
-    left out. Returns a row a venue: ``venue, messages, offset_p05_ms, offset_ms`` (median), ``offset_p95_ms, drift_ms_per_min,
-    drift_lo, drift_hi, behind`` (the receive clock runs behind the exchange's: the median is below zero). Drift is null
-    below ten seconds. Raises `DataError` if a column is missing.
+    Parameters: `messages` with ``venue, ts_event, ts_recv`` (ns), one row a message; rows without an event time (0)
+    are left out. Returns a row a venue: ``venue, messages, offset_p05_ms, offset_ms`` (median), ``offset_p95_ms,
+    drift_ms_per_min, drift_lo, drift_hi, behind`` (the receive clock runs behind the exchange's: the median is below
+    zero). Drift is null below ten seconds. Raises `DataError` if a column is missing.
     """
     seconds = _per_second(messages)
     offset = (pl.col("ts_recv") - pl.col("ts_event")) / NS_PER_MS
@@ -64,7 +64,11 @@ def clocks(messages: pl.DataFrame) -> pl.DataFrame:
         mine = seconds.filter(pl.col("venue") == venue)
         slope, error = _slope(mine["ts"].to_numpy(), mine["p50"].to_numpy())
         drifts.append((slope, slope - 1.96 * error, slope + 1.96 * error))
-    columns = dict(zip(("drift_ms_per_min", "drift_lo", "drift_hi"), zip(*drifts, strict=True), strict=True)) if drifts else {}
+    columns = (
+        dict(zip(("drift_ms_per_min", "drift_lo", "drift_hi"), zip(*drifts, strict=True), strict=True))
+        if drifts
+        else {}
+    )
     return spread.with_columns(
         *(pl.Series(name, values, dtype=pl.Float64).fill_nan(None) for name, values in columns.items()),
         behind=pl.col("offset_ms") < 0,

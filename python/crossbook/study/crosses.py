@@ -132,8 +132,8 @@ def crosses(
 ) -> pl.DataFrame:
     """Find every interval in which buying at one venue's touch and selling at the other's pays net of fees.
 
-    It pays iff ``bid · (1 - fee_sell) > ask · (1 + fee_buy) · fair``, decided in exact integers. ``fair`` is the ratio of
-    the selling to the buying venue's price that holds no profit, by `fair_basis`:
+    It pays iff ``bid · (1 - fee_sell) > ask · (1 + fee_buy) · fair``, decided in exact integers. ``fair`` is the
+    ratio of the selling to the buying venue's price that holds no profit, by `fair_basis`:
 
     - ``none``: 1, the same claim on both sides (arbitrage);
     - ``rolling_median``: the median of the ratio of mids over the past 60 s, sampled every 100 ms, known after 10 s;
@@ -141,11 +141,11 @@ def crosses(
       premium out, and with it whatever profit that premium itself would be;
     - ``funding``: a perpetual's premium ``rate × time to funding / 8 h`` (Binance's "Price 1" of its mark price).
 
-    Parameters: `touches` in time order with ``ts`` (ns), ``instrument`` (0 or 1), ``bid`` and ``ask`` in the instruments'
-    units (0: unknown); `fees_bp` taker fees by instrument name, the venues' base tier by default; `funding` with
-    ``ts, instrument, rate`` (1e-10) and ``due`` (ns). Returns ``direction, buy, sell, start, end`` (ns), ``duration_ms,
-    best_edge_bp`` (net, of the buying price), ``best_at, censored`` (a touch was lost or the data ended first). Size,
-    profit and latency are not looked at. Raises `DataError`.
+    Parameters: `touches` in time order with ``ts`` (ns), ``instrument`` (0 or 1), ``bid`` and ``ask`` in the
+    instruments' units (0: unknown); `fees_bp` taker fees by instrument name, the venues' base tier by default;
+    `funding` with ``ts, instrument, rate`` (1e-10) and ``due`` (ns). Returns ``direction, buy, sell, start, end``
+    (ns), ``duration_ms, best_edge_bp`` (net, of the buying price), ``best_at, censored`` (a touch was lost or the
+    data ended first). Size, profit and latency are not looked at. Raises `DataError`.
     """
     options = {"fees_bp": fees_bp, "fair_basis": fair_basis, "funding": funding, "end": end}
     return find_crosses(touches, instruments, ladder_bp=(), **options).own  # type: ignore[arg-type]
@@ -162,8 +162,8 @@ def cross_ladder(
 ) -> pl.DataFrame:
     """Count crosses by total fee of both legs (half on each), so that an empty result explains itself.
 
-    Parameters as in `crosses`. Returns ``fee_bp, direction, count, total_ms, median_ms, best_edge_bp, time_share`` (of the
-    time in which both touches and the fair basis were known; null if there was none).
+    Parameters as in `crosses`. Returns ``fee_bp, direction, count, total_ms, median_ms, best_edge_bp, time_share``
+    (of the time in which both touches and the fair basis were known; null if there was none).
     """
     options = {"fair_basis": fair_basis, "funding": funding, "end": end}
     return find_crosses(touches, instruments, ladder_bp=ladder_bp, **options).ladder  # type: ignore[arg-type]

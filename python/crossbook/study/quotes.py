@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from crossbook.errors import DataError
+from crossbook.study.series import on_clock
 
 if TYPE_CHECKING:
     from crossbook._core import Instrument
+    from crossbook.study.series import Clock
 
-__all__ = ["Clock", "basis", "basis_summary", "by_clock", "decimals", "quotes"]
-
-Clock = Literal["recv", "event"]
+__all__ = ["basis", "basis_summary", "decimals", "quotes"]
 
 
 def decimals(frame: pl.DataFrame, instrument: Instrument) -> pl.DataFrame:
@@ -67,29 +67,20 @@ def quotes(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def by_clock(frame: pl.DataFrame, clock: Clock) -> pl.DataFrame:
-    """Give the rows in order of a clock, without those that it has no time for."""
-    if clock not in ("recv", "event"):
-        raise DataError(f'clock {clock!r}: expected "recv" or "event"')
-    column = f"ts_{clock}"
-    return frame.filter(pl.col(column) != 0).sort(column, maintain_order=True)
-
-
 def basis(primary: pl.DataFrame, secondary: pl.DataFrame, *, clock: Clock = "recv") -> pl.DataFrame:
     """Give the secondary's price over the primary's at every change of either, not on a grid.
 
     ``basis_bp = (mid_secondary / mid_primary - 1) · 1e4``.
 
     Parameters: touches of both venues with ``ts_recv, ts_event, mid, microprice``. Returns ``ts`` (ns of `clock`),
-    ``mid_primary, mid_secondary, basis_bp`` and ``microbasis_bp`` (the same of microprices), one row an instant at which
-    both are known.
+    ``mid_primary, mid_secondary, basis_bp`` and ``microbasis_bp`` (the same of microprices), one row an instant at
+    which both are known.
     """
-    ts = f"ts_{clock}"
     columns = ["mid", "microprice"]
 
     def side(frame: pl.DataFrame, role: str) -> pl.DataFrame:
-        ordered = by_clock(frame, clock)
-        return ordered.select(pl.col(ts).alias("ts"), *(pl.col(c).alias(f"{c}_{role}") for c in columns)).with_columns(
+        ordered = on_clock(frame, clock)
+        return ordered.select("ts", *(pl.col(c).alias(f"{c}_{role}") for c in columns)).with_columns(
             pl.lit(role).alias("role")
         )
 
@@ -116,8 +107,8 @@ def basis_summary(
 ) -> pl.DataFrame:
     """Summarise a basis in one row, weighted by the time for which each value held.
 
-    Returns ``basis_bp`` (mean) with ``lo`` and ``hi`` from a bootstrap of blocks of `block_s` seconds, ``p05, p50, p95``
-    (quantiles by time) and ``instants``. Raises `DataError` below two instants.
+    Returns ``basis_bp`` (mean) with ``lo`` and ``hi`` from a bootstrap of blocks of `block_s` seconds, ``p05, p50,
+    p95`` (quantiles by time) and ``instants``. Raises `DataError` below two instants.
     """
     if frame.height < 2:
         raise DataError(f"basis: expected at least two instants, found {frame.height}")
@@ -134,8 +125,16 @@ def basis_summary(
     lo, hi = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     order = np.argsort(value, kind="stable")
     share = np.cumsum(held[order]) / held.sum()
-    p05, p50, p95 = (value[order][min(np.searchsorted(share, q), len(order) - 1)] for q in (0.05, 0.5, 0.95))
+    p05, p50, p95 = (value[order][min(int(np.searchsorted(share, q)), len(order) - 1)] for q in (0.05, 0.5, 0.95))
     mean = total.sum() / weight.sum()
     return pl.DataFrame(
-        {"basis_bp": [mean], "lo": [lo], "hi": [hi], "p05": [p05], "p50": [p50], "p95": [p95], "instants": [frame.height]}
+        {
+            "basis_bp": [mean],
+            "lo": [lo],
+            "hi": [hi],
+            "p05": [p05],
+            "p50": [p50],
+            "p95": [p95],
+            "instants": [frame.height],
+        }
     )

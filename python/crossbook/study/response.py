@@ -9,7 +9,7 @@ import polars as pl
 
 from crossbook import _core
 from crossbook.errors import DataError
-from crossbook.study.lead_lag import Clock, on_clock, series
+from crossbook.study.series import Clock, on_clock, series
 
 
 def touch_flow(quotes: pl.DataFrame, trades: pl.DataFrame, /, *, clock: Clock = "recv") -> pl.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import polars as pl
 
@@ -20,14 +20,13 @@ from crossbook.study.response import responses
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from crossbook._core import Instrument, Tape
+    from crossbook._core import Instrument
     from crossbook.capture import Capture
     from crossbook.study.crosses import FairBasis
-    from crossbook.study.quotes import Clock
+    from crossbook.study.lead_lag import Observations
+    from crossbook.study.series import Clock
 
 __all__ = ["Study", "Untimed", "Venue"]
-
-from typing import Literal
 
 Untimed = Literal["impute", "exclude"]
 
@@ -48,7 +47,7 @@ class Venue(NamedTuple):
     touches: pl.DataFrame
     """The touch by the newest update id of quotes and depth: a row a change. Integers of units too (``*_units``)."""
     depth: pl.DataFrame
-    """The book at each depth message: its own quote, and the known depth within bands of its mid, null where unknown."""
+    """The book at each depth message: its own quote, and the depth within bands of its mid, null where unknown."""
     trades: pl.DataFrame
     """Trades with ``side`` +1 for a buying aggressor, -1 for a selling one."""
 
@@ -92,9 +91,7 @@ class Study:
         self.untimed: Untimed = untimed
         self.seed = seed
         names = [instrument.name for instrument in self.capture.instruments]
-        self.fees_bp = {
-            capture.instruments[capture.index(name)].name: fee for name, fee in (fees_bp or {}).items()
-        }
+        self.fees_bp = {capture.instruments[capture.index(name)].name: fee for name, fee in (fees_bp or {}).items()}
         if unknown := set(self.fees_bp) - set(names):
             raise DataError(f"fees_bp: expected fees of {names}, found {sorted(unknown)}")
         ends = self.capture.instruments[0], self.capture.instruments[-1]
@@ -112,14 +109,22 @@ class Study:
             depth_rows.append(pl.DataFrame(market.take_depth()))
             events = pl.DataFrame(tape)
             trade_rows.append(events.filter(pl.col("kind") == TRADE).drop("kind", "order_id", "flags"))
-            funding_rows.append(events.filter(pl.col("kind") == FUNDING).select("ts_event", "ts_recv", "instrument", "price", "size"))
+            funding_rows.append(
+                events.filter(pl.col("kind") == FUNDING).select("ts_event", "ts_recv", "instrument", "price", "size")
+            )
         if not quote_rows:
             raise DataError(f"{self.capture.path}: expected at least one event of {[i.name for i in instruments]}")
         all_quotes, all_depth, all_trades = pl.concat(quote_rows), pl.concat(depth_rows), pl.concat(trade_rows)
         self._funding_rows = pl.concat(funding_rows)
         self._untimed_counts: dict[str, tuple[int, int]] = {}
         return [
-            self._venue(instrument, *(frame.filter(pl.col("instrument") == index).drop("instrument") for frame in (all_quotes, all_depth, all_trades)))
+            self._venue(
+                instrument,
+                *(
+                    frame.filter(pl.col("instrument") == index).drop("instrument")
+                    for frame in (all_quotes, all_depth, all_trades)
+                ),
+            )
             for index, instrument in enumerate(instruments)
         ]
 
@@ -134,7 +139,9 @@ class Study:
             self._untimed_counts[instrument.name] = (untimed, 0)
         units = [pl.col(name).alias(f"{name}_units") for name in ("bid", "ask")]
         known = (pl.col("bid_size") > 0) & (pl.col("ask_size") > 0)
-        touches = rows.filter(pl.col("newest") == 1).with_columns(pl.when(known).then(unit).otherwise(0) for unit in units)
+        touches = rows.filter(pl.col("newest") == 1).with_columns(
+            pl.when(known).then(unit).otherwise(0) for unit in units
+        )
         bands = [f"{side}_{band}bp" for side in ("bid", "ask") for band in BANDS]
         side = pl.when(pl.col("side") == 0).then(1).when(pl.col("side") == 1).then(-1).otherwise(0).cast(pl.Int8)
 
@@ -156,6 +163,13 @@ class Study:
         if self.start is not None:
             frame = frame.filter(ts >= self.start)
         return frame if self.end is None else frame.filter(ts < self.end)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Short names of the instruments by full name: the venue's alias, or the symbol where the venue is one."""
+        instruments = self.capture.instruments
+        one = len({instrument.venue for instrument in instruments}) < len(instruments)
+        return {i.name: i.symbol if one else i.alias for i in instruments}
 
     @property
     def primary(self) -> Venue:
@@ -197,7 +211,7 @@ class Study:
     @cached_property
     def basis_summary(self) -> pl.DataFrame:
         """The basis in one row; see `crossbook.study.basis_summary`."""
-        return basis_summary(self.basis, seed=self.seed)
+        return basis_summary(self.basis, block_s=self._block_s, seed=self.seed)
 
     @cached_property
     def depth(self) -> pl.DataFrame:
@@ -214,16 +228,29 @@ class Study:
                     values = frame[f"{side}_{band}bp"]
                     share = 1 - values.null_count() / frame.height if frame.height else None
                     rows.append((venue, side, float(band), values.median(), share))
-        schema = {"venue": pl.String, "side": pl.String, "within_bp": pl.Float64, "depth": pl.Float64, "known": pl.Float64}
+        schema = {
+            "venue": pl.String,
+            "side": pl.String,
+            "within_bp": pl.Float64,
+            "depth": pl.Float64,
+            "known": pl.Float64,
+        }
         return pl.DataFrame(rows, schema=schema, orient="row")
 
     @cached_property
     def _lead_lags(self) -> dict[str, LeadLag]:
+        p, s = self.primary, self.secondary
+        pairs: dict[str, tuple[pl.DataFrame, pl.DataFrame, Observations]] = {
+            "quote mids": (p.quotes, s.quotes, "changes"),
+            "quote mids, every quote": (p.quotes, s.quotes, "all"),
+            "depth mids": (p.depth, s.depth, "changes"),
+        }
         runs = {}
-        for name, pick in (("quote mids", "quotes"), ("depth mids", "depth")):
-            ours, theirs = getattr(self.primary, pick), getattr(self.secondary, pick)
+        for name, (ours, theirs, observations) in pairs.items():
             try:
-                runs[name] = lead_lag_both(ours, theirs, clock=self.clock, seed=self.seed)
+                runs[name] = lead_lag_both(
+                    ours, theirs, clock=self.clock, observations=observations, block_s=self._block_s, seed=self.seed
+                )
             except DataError as error:
                 # A venue may send no quotes, or no depth: the other series still stands.
                 log.warning("lead-lag on %s left out: %s", name, error)
@@ -231,25 +258,39 @@ class Study:
             raise DataError("lead-lag: expected quotes or depth of both venues, found too few")
         return runs
 
+    @property
+    def _block_s(self) -> float:
+        """Length of the bootstrap's blocks: 10 s, less where a capture is so short that they would be few."""
+        ts = self.primary.touches[f"ts_{self.clock}"]
+        seconds = (int(ts[-1]) - int(ts[0])) / 1e9 if ts.len() else 0.0
+        return max(1.0, min(10.0, seconds / 12))
+
     @cached_property
     def lead_lag(self) -> pl.DataFrame:
-        """The Hayashi-Yoshida curve on quote mids and on depth mids; see `crossbook.study.lead_lag`.
+        """The Hayashi-Yoshida curve over lags; see `crossbook.study.lead_lag`. ``series`` says on what:
 
-        Batching of the depth stream (100 ms on Binance spot) delays what it shows and biases the second.
+        - ``quote mids``: in tick time, at changes of the mid (Huth and Abergel 2014). Where one venue's tick is
+          coarser its mid changes later, which inflates its lag, so read it beside the next;
+        - ``quote mids, every quote``: every quote is an observation, also one that leaves the mid as it was;
+        - ``depth mids``: batching of the depth stream (100 ms on Binance spot) delays what it shows and biases these.
         """
-        return pl.concat(run.curve.select(pl.lit(name).alias("series"), pl.all()) for name, run in self._lead_lags.items())
+        return pl.concat(
+            run.curve.select(pl.lit(name).alias("series"), pl.all()) for name, run in self._lead_lags.items()
+        )
 
     @cached_property
     def lead_lag_summary(self) -> pl.DataFrame:
         """Peak lag, its interval and the lead-lag ratio per series; see `crossbook.study.lead_lag_summary`."""
-        return pl.concat(run.summary.select(pl.lit(name).alias("series"), pl.all()) for name, run in self._lead_lags.items())
+        return pl.concat(
+            run.summary.select(pl.lit(name).alias("series"), pl.all()) for name, run in self._lead_lags.items()
+        )
 
     @cached_property
     def response(self) -> pl.DataFrame:
         """Mean path of the secondary's mid around the primary's events; see `crossbook.study.responses`."""
         followed = self.secondary.quotes if self.secondary.quotes.height > 1 else self.secondary.depth
         ours = self.primary.quotes if self.primary.quotes.height > 1 else self.primary.depth
-        return responses(ours, self.primary.trades, followed, clock=self.clock)
+        return responses(ours, self.primary.trades, followed, clock=self.clock, block_s=self._block_s)
 
     @cached_property
     def _crosses(self) -> Crosses:
@@ -257,7 +298,12 @@ class Study:
         if len(self._venues) < 2:
             raise DataError("crosses: expected two venues, found one against itself")
         touches = pl.concat(
-            venue.touches.select(pl.col(ts).alias("ts"), pl.lit(index, pl.UInt32).alias("instrument"), pl.col("bid_units").alias("bid"), pl.col("ask_units").alias("ask"))
+            venue.touches.select(
+                pl.col(ts).alias("ts"),
+                pl.lit(index, pl.UInt32).alias("instrument"),
+                pl.col("bid_units").alias("bid"),
+                pl.col("ask_units").alias("ask"),
+            )
             for index, venue in enumerate(self._venues)
         ).sort("ts", maintain_order=True)
         funding = self._funding_rows.select(
@@ -286,26 +332,32 @@ class Study:
     def warnings(self) -> list[str]:
         """What a reader must know before trusting the numbers."""
         found = [
-            f"{row['venue']}: our receive clock runs behind the exchange's (receive minus event is {row['offset_ms']:,.1f} ms "
-            "at the median). Leads between venues received by one clock stand; delays against the exchange do not."
+            f"{row['venue']}: our receive clock runs behind the exchange's (receive minus event is "
+            f"{row['offset_ms']:,.1f} ms at the median). Leads between venues received by one clock stand; delays "
+            "against the exchange do not."
             for row in self.clocks.filter("behind").iter_rows(named=True)
         ]
         for name, (untimed, imputed) in self._untimed_counts.items():
             if untimed:
                 done = f"{imputed:,} were imputed by update id between depth messages, " if imputed else ""
                 found.append(
-                    f"{name}: {untimed:,} quotes carry no exchange time; {done}{untimed - imputed:,} were left out of this run."
+                    f"{name}: {untimed:,} quotes carry no exchange time; {done}{untimed - imputed:,} were left out "
+                    "of this run."
                 )
         info = self.capture.info()
         for row in info.iter_rows(named=True):
             if row["gaps"]:
-                found.append(f"{row['file']}: {row['gaps']:,} gaps; after each the book is unknown until the next snapshot.")
+                found.append(
+                    f"{row['file']}: {row['gaps']:,} gaps; after each the book is unknown until the next snapshot."
+                )
             if row["backwards"]:
                 found.append(f"{row['file']}: {row['backwards']:,} receive times run back.")
             if not row["snapshots"]:
                 found.append(f"{row['file']}: no snapshot joined its depth messages, so there is no book of it.")
         if count := self.capture.fault_count:
-            found.append(f"{count:,} frames or files could not be used; the first: {self.capture.faults()['message'][0]}")
+            found.append(
+                f"{count:,} frames or files could not be used; the first: {self.capture.faults()['message'][0]}"
+            )
         return found
 
     @cached_property
@@ -316,9 +368,13 @@ class Study:
         return summarise(self)
 
     def frames(self) -> dict[str, pl.DataFrame]:
-        """Every DataFrame of the study by name. Times are ns since the epoch, UTC, on the clock that their name says."""
+        """Every DataFrame of the study by name. Times are ns since the epoch, UTC, on the clock that they name."""
         roles: Sequence[tuple[str, Venue]] = (("primary", self.primary), ("secondary", self.secondary))
-        found = {f"{role}_{part}": getattr(venue, part) for role, venue in roles for part in ("quotes", "touches", "depth", "trades")}
+        found = {
+            f"{role}_{part}": getattr(venue, part)
+            for role, venue in roles
+            for part in ("quotes", "touches", "depth", "trades")
+        }
         parts = ["summary", "clocks", "clock_path", "basis", "depth", "lead_lag", "lead_lag_summary", "response"]
         if len(self._venues) > 1:
             parts += ["crosses", "ladder"]
@@ -337,7 +393,3 @@ class Study:
         from crossbook.viz.study import write_report
 
         return write_report(self, Path(path))
-
-    def events(self) -> Tape:
-        """Give all events of both venues at once; see `crossbook.Capture.tape`."""
-        return self.capture.tape()

@@ -75,7 +75,7 @@ pub enum CaptureError {
         /// The line, from 1.
         line: u64,
         /// What is wrong with the frame.
-        source: FeedError,
+        source: Box<FeedError>,
     },
     /// Neither its name nor its first frames say which venue and symbol a file holds.
     #[error("{path}: expected a file named <venue>-<symbol> (such as usdm-btcusdt.gz) or frames that name both", path = path.display())]
@@ -382,11 +382,11 @@ impl Replay {
                 }
                 Err(error) => {
                     counts.errors += 1;
-                    let (path, line) = source.lines.as_ref().map_or_else(
-                        || (PathBuf::new(), 0),
-                        |lines| (lines.path.clone(), lines.line),
-                    );
-                    Some(CaptureError::Frame { path, line, source: error })
+                    let (path, line) = source
+                        .lines
+                        .as_ref()
+                        .map_or_else(|| (PathBuf::new(), 0), |lines| (lines.path.clone(), lines.line));
+                    Some(CaptureError::Frame { path, line, source: Box::new(error) })
                 }
             };
             if let Some(fault) = fault {

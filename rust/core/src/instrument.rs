@@ -105,7 +105,9 @@ pub enum InstrumentError {
     #[error("unknown venue {0:?}: expected one of binance-spot, binance-usdm, binance-coinm (or spot, usdm, coinm)")]
     UnknownVenue(String),
     /// The currencies cannot be read from the symbol.
-    #[error("{venue} {symbol:?}: expected a symbol that ends in a known quote currency; describe it in an instruments file")]
+    #[error(
+        "{venue} {symbol:?}: expected a symbol that ends in a known quote currency; describe it in an instruments file"
+    )]
     UnknownCurrencies {
         /// The venue.
         venue: Venue,
@@ -173,7 +175,19 @@ impl Instrument {
             }
         };
         let (base, quote, settle) = (base.to_owned(), quote.to_owned(), settle.to_owned());
-        Ok(Self { venue, symbol, contract, price_unit, size_unit, tick: None, lot: None, multiplier, base, quote, settle })
+        Ok(Self {
+            venue,
+            symbol,
+            contract,
+            price_unit,
+            size_unit,
+            tick: None,
+            lot: None,
+            multiplier,
+            base,
+            quote,
+            settle,
+        })
     }
 
     /// The instruments whose units are known without looking at the data.

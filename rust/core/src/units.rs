@@ -179,8 +179,7 @@ impl Unit {
                 let power = usize::try_from(shift).ok().and_then(|s| POW10.get(s)).ok_or(UnitError::Overflow(self))?;
                 value = value.checked_mul(*power).ok_or(UnitError::Overflow(self))?;
             } else if shift < 0 {
-                let power =
-                    usize::try_from(-shift).ok().and_then(|s| POW10.get(s)).ok_or(UnitError::OffUnit(self))?;
+                let power = usize::try_from(-shift).ok().and_then(|s| POW10.get(s)).ok_or(UnitError::OffUnit(self))?;
                 if value % power != 0 {
                     return Err(UnitError::OffUnit(self));
                 }

@@ -25,7 +25,9 @@ impl Instrument {
 
     #[staticmethod]
     fn from_json(text: &str) -> PyResult<Self> {
-        serde_json::from_str(text).map(|inner| Self { inner }).map_err(|error| errors::data(format!("instrument: {error}")))
+        serde_json::from_str(text)
+            .map(|inner| Self { inner })
+            .map_err(|error| errors::data(format!("instrument: {error}")))
     }
 
     fn to_json(&self) -> PyResult<String> {
@@ -121,6 +123,12 @@ impl Instrument {
 
     fn __repr__(&self) -> String {
         let i = &self.inner;
-        format!("Instrument({}, {}, price unit {}, size unit {})", i.name(), i.contract.name(), i.price_unit, i.size_unit)
+        format!(
+            "Instrument({}, {}, price unit {}, size unit {})",
+            i.name(),
+            i.contract.name(),
+            i.price_unit,
+            i.size_unit
+        )
     }
 }

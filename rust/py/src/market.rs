@@ -156,9 +156,9 @@ pub fn crosses(
             "none" => Ok((a, b, FairBasis::None)),
             "rolling_median" => Ok((a, b, FairBasis::RollingMedian { window, sample, warm_up })),
             "funding" => Ok((a, b, FairBasis::Funding)),
-            _ => Err(errors::data(format!(
-                "fair_basis {name:?}: expected \"none\", \"rolling_median\" or \"funding\""
-            ))),
+            _ => {
+                Err(errors::data(format!("fair_basis {name:?}: expected \"none\", \"rolling_median\" or \"funding\"")))
+            }
         })
         .collect::<PyResult<_>>()?;
     let inner: Vec<_> = instruments.iter().map(|instrument| instrument.get().inner.clone()).collect();

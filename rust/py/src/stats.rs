@@ -76,7 +76,8 @@ fn response<'py>(
 ) -> PyResult<(Bound<'py, PyArray2<f64>>, Bound<'py, PyArray1<i64>>, usize)> {
     let (event_times, signs) = (event_times.as_slice()?, signs.as_slice()?);
     let (times, values, offsets) = (times.as_slice()?, values.as_slice()?, offsets.as_slice()?);
-    let found = py.detach(|| stats::response(event_times, signs, times, values, offsets, block)).map_err(errors::data)?;
+    let found =
+        py.detach(|| stats::response(event_times, signs, times, values, offsets, block)).map_err(errors::data)?;
     let shape = [found.counts.len(), offsets.len()];
     Ok((found.sums.into_pyarray(py).reshape(shape)?, found.counts.into_pyarray(py), found.dropped))
 }

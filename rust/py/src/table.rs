@@ -24,10 +24,8 @@ pub fn booleans(values: Vec<bool>) -> ArrayRef {
 
 /// A batch of named columns of one length.
 pub fn batch<'a>(columns: impl IntoIterator<Item = (&'a str, ArrayRef)>) -> PyResult<RecordBatch> {
-    let (fields, arrays): (Vec<_>, Vec<_>) = columns
-        .into_iter()
-        .map(|(name, array)| (Field::new(name, array.data_type().clone(), false), array))
-        .unzip();
+    let (fields, arrays): (Vec<_>, Vec<_>) =
+        columns.into_iter().map(|(name, array)| (Field::new(name, array.data_type().clone(), false), array)).unzip();
     RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(errors::data)
 }
 

@@ -398,7 +398,10 @@ mod tests {
         crosses.on_touch(100, 1, Some((1_110, 1_111)));
         crosses.finish(110);
         let found = crosses.take();
-        assert_eq!(found.iter().map(|c| (c.rung, c.start, c.buy)).collect::<Vec<_>>(), [(None, 100, 0), (Some(0), 100, 0)]);
+        assert_eq!(
+            found.iter().map(|c| (c.rung, c.start, c.buy)).collect::<Vec<_>>(),
+            [(None, 100, 0), (Some(0), 100, 0)]
+        );
     }
 
     #[test]

@@ -152,10 +152,9 @@ struct Reading<'a> {
 
 impl Binance {
     /// Reads any message.
-    pub(super) fn read(&self, frame: &[u8], levels: &mut Vec<Level>) -> Result<(usize, Message), Failure> {
+    pub(super) fn read(&self, frame: &[u8], levels: &mut Vec<Level>) -> Result<(usize, Message), Box<Failure>> {
         levels.clear();
-        let mut reading =
-            Reading { feed: self, frame, body: "", stream: None, symbol: String::new(), depth: false };
+        let mut reading = Reading { feed: self, frame, body: "", stream: None, symbol: String::new(), depth: false };
         let text = std::str::from_utf8(frame)
             .map_err(|error| reading.malformed(error.valid_up_to(), "expected UTF-8".to_owned()))?;
         reading.body = text;
@@ -238,7 +237,7 @@ impl Binance {
 }
 
 impl<'a> Reading<'a> {
-    fn parse<T: Deserialize<'a>>(&self) -> Result<T, Failure> {
+    fn parse<T: Deserialize<'a>>(&self) -> Result<T, Box<Failure>> {
         serde_json::from_str(self.body).map_err(|error| {
             // A frame is one line, so the column counts its bytes.
             let offset = self.offset(self.body) + error.column().saturating_sub(1);
@@ -246,13 +245,13 @@ impl<'a> Reading<'a> {
         })
     }
 
-    fn malformed(&self, offset: usize, message: String) -> Failure {
+    fn malformed(&self, offset: usize, message: String) -> Box<Failure> {
         self.fail(offset, 0, FeedErrorKind::Malformed { venue: self.feed.venue, message })
     }
 
-    fn fail(&self, offset: usize, sequence: u64, kind: FeedErrorKind) -> Failure {
+    fn fail(&self, offset: usize, sequence: u64, kind: FeedErrorKind) -> Box<Failure> {
         let error = FeedError { venue: self.feed.venue, symbol: self.symbol.clone(), sequence, offset, kind };
-        Failure { error, stream: self.stream, depth: self.depth }
+        Box::new(Failure { error, stream: self.stream, depth: self.depth })
     }
 
     /// Where a part of the frame stands in it. Text that had to be unescaped lies elsewhere: then 0.
@@ -261,7 +260,7 @@ impl<'a> Reading<'a> {
         if at <= self.frame.len() { at } else { 0 }
     }
 
-    fn time(&self, time: Option<u64>, sequence: u64) -> Result<Nanos, Failure> {
+    fn time(&self, time: Option<u64>, sequence: u64) -> Result<Nanos, Box<Failure>> {
         let Some(time) = time else { return Ok(Nanos::UNKNOWN) };
         nanos(time).ok_or_else(|| {
             let shown = i64::try_from(time).unwrap_or(i64::MAX);
@@ -269,14 +268,14 @@ impl<'a> Reading<'a> {
         })
     }
 
-    fn price(&self, field: &'static str, text: &str, unit: Unit, sequence: u64) -> Result<i64, Failure> {
+    fn price(&self, field: &'static str, text: &str, unit: Unit, sequence: u64) -> Result<i64, Box<Failure>> {
         unit.parse_count(text.as_bytes()).map_err(|error| {
             let kind = FeedErrorKind::Decimal { field, text: cut(text), error };
             self.fail(self.offset(text), sequence, kind)
         })
     }
 
-    fn size(&self, field: &'static str, text: &str, unit: Unit, sequence: u64) -> Result<i64, Failure> {
+    fn size(&self, field: &'static str, text: &str, unit: Unit, sequence: u64) -> Result<i64, Box<Failure>> {
         let size = self.price(field, text, unit, sequence)?;
         if size < 0 {
             let kind = FeedErrorKind::NegativeSize { field, text: cut(text) };
@@ -291,7 +290,7 @@ impl<'a> Reading<'a> {
         sequence: u64,
         sides: [&Levels<'_>; 2],
         out: &mut Vec<Level>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Box<Failure>> {
         for (side, field, levels) in [(Side::Bid, "b", sides[0]), (Side::Ask, "a", sides[1])] {
             for (price, size) in levels {
                 let price = self.price(field, price, stream.price.unit(), sequence)?;
@@ -334,7 +333,7 @@ impl Decimals {
     fn see(&mut self, price: &str, size: &str) {
         let finest = |text: &str, so_far: u8| match decimal_parts(text.as_bytes()) {
             // Finer than any unit: the reader will refuse it, so it must not choose the unit.
-            Ok((_, digits, exponent @ -18..=-1)) if digits != 0 => so_far.max(exponent.unsigned_abs() as u8),
+            Ok((_, 1.., exponent @ -18..=-1)) => so_far.max(u8::try_from(-exponent).unwrap_or(so_far)),
             _ => so_far,
         };
         self.price = finest(price, self.price);

@@ -73,7 +73,8 @@ fn a_snapshot_older_than_what_is_held_is_not_used_and_another_is_asked_for() {
 
 #[test]
 fn a_missing_spot_change_is_a_gap_and_the_next_snapshot_resumes() {
-    let frames = [snapshot(8), diff(9, 9, None, "91"), diff(11, 12, None, "92"), diff(13, 14, None, "93"), snapshot(12)];
+    let frames =
+        [snapshot(8), diff(9, 9, None, "91"), diff(11, 12, None, "92"), diff(13, 14, None, "93"), snapshot(12)];
     let (results, events) = play(&spot(), &frames);
     assert_eq!(results[2], Ok(Outcome::Held));
     let gap = events.iter().find(|event| event.kind == Kind::Gap).expect("a gap");
@@ -109,7 +110,11 @@ fn a_trade_names_its_aggressor_and_a_missing_trade_leaves_the_book_alone() {
     let (results, events) = play(&spot(), &[trade(7, true), trade(9, false), trade(9, false)]);
     assert_eq!(results, [Ok(Outcome::Trade), Ok(Outcome::Trade), Ok(Outcome::Repeated)]);
     assert_eq!(kinds(&events), [Kind::Trade, Kind::Gap, Kind::Trade]);
-    assert_eq!((events[0].side, events[2].side), (Some(Side::Ask), Some(Side::Bid)), "the buyer was the maker, then not");
+    assert_eq!(
+        (events[0].side, events[2].side),
+        (Some(Side::Ask), Some(Side::Bid)),
+        "the buyer was the maker, then not"
+    );
     assert_eq!((events[0].price, events[0].size), (Price(6_183_763), Size(2_000_000)));
     assert_eq!(events[0].ts_event, Nanos(1_723_161_255_342_000_000), "the engine's time");
     assert!(events[1].flags.contains(Flags::TRADES));
@@ -119,10 +124,10 @@ fn a_trade_names_its_aggressor_and_a_missing_trade_leaves_the_book_alone() {
 fn a_spot_quote_has_no_exchange_time() {
     let frame = r#"{"u":5,"s":"BTCUSDT","b":"1.00","B":"2","a":"1.01","A":"3"}"#.to_owned();
     let (_, events) = play(&spot(), &[frame]);
-    assert_eq!(events.iter().map(|event| (event.ts_event, event.price.0)).collect::<Vec<_>>(), [
-        (Nanos::UNKNOWN, 100),
-        (Nanos::UNKNOWN, 101)
-    ]);
+    assert_eq!(
+        events.iter().map(|event| (event.ts_event, event.price.0)).collect::<Vec<_>>(),
+        [(Nanos::UNKNOWN, 100), (Nanos::UNKNOWN, 101)]
+    );
 }
 
 #[test]
@@ -168,9 +173,7 @@ fn wrong_types_negative_sizes_and_huge_numbers_are_refused() {
     let huge = "9".repeat(40);
     for (bid, size) in [("\"1\"", "-1"), ("1", "\"1\""), ("null", "\"1\""), (&*format!("\"{huge}\""), "\"1\"")] {
         let size = if size.starts_with('"') { size.to_owned() } else { format!("\"{size}\"") };
-        let frame = format!(
-            r#"{{"e":"depthUpdate","E":1,"s":"BTCUSDT","U":9,"u":9,"b":[[{bid},{size}]],"a":[]}}"#
-        );
+        let frame = format!(r#"{{"e":"depthUpdate","E":1,"s":"BTCUSDT","U":9,"u":9,"b":[[{bid},{size}]],"a":[]}}"#);
         let (results, _) = play(&spot(), &[snapshot(8), frame.clone()]);
         assert!(results[1].is_err(), "{frame}");
     }

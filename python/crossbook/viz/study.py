@@ -1,0 +1,194 @@
+"""The report of a study: for each part a plot, the number that matters with its interval, and what it means."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from crossbook.study.crosses import WINDOW_S
+from crossbook.study.summary import HEADLINE_MS
+from crossbook.viz import plots
+from crossbook.viz.report import Section, render
+from crossbook.viz.theme import number
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from crossbook.study.study import Study
+
+__all__ = ["write_report"]
+
+BASIS = {
+    "none": "Both sides are the same claim: no fair basis is taken off.",
+    "rolling_median": f"The fair basis is the median of the past {WINDOW_S:g} s, so a lasting premium is no cross: "
+    "these are convergence trades, not arbitrage.",
+    "funding": "The fair basis is what the perpetual's funding implies: these are convergence trades, not arbitrage.",
+}
+
+
+def _interval(value: float | None, lo: float | None, hi: float | None, unit: str) -> str:
+    bounds = f" [{number(lo)}, {number(hi)}]" if lo is not None and hi is not None else ""
+    return f"{number(value)}{' ' if unit else ''}{unit}{bounds}"
+
+
+def write_report(study: Study, path: Path) -> Path:
+    """Write the report of a study to `path`, its folder made if need be, and return the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    primary, secondary = study.primary.instrument.name, study.secondary.instrument.name
+    sections = [_clocks(study), _quotes(study), _lead_lag(study), _response(study)]
+    if len(study.capture.instruments) > 1:
+        sections.append(_crosses(study))
+    ts = pl.concat([study.primary.touches, study.secondary.touches])[f"ts_{study.clock}"]
+    span = pl.Series([ts.min(), ts.max()]).cast(pl.Datetime("ns")).dt.to_string("%Y-%m-%d %H:%M:%S")
+    first, last = span
+    meta = {
+        "primary": primary,
+        "secondary": secondary,
+        "clock": "receive (ours)" if study.clock == "recv" else "event (the exchange's)",
+        "from": f"{first} UTC",
+        "to": f"{last} UTC",
+        "capture": study.capture.path.name or "several files",
+        "seed": str(study.seed),
+    }
+    return render(
+        path,
+        title=f"{primary} → {secondary}",
+        subtitle="How order flow at the primary venue moves the book of the secondary.",
+        meta=meta,
+        warnings=study.warnings,
+        sections=sections,
+    )
+
+
+def _clocks(study: Study) -> Section:
+    worst = study.clocks.sort(pl.col("offset_ms").abs(), descending=True)
+    if worst.is_empty():
+        return Section("Clocks", [plots.clocks(study.clock_path)], "–", "No message carries an exchange time.")
+    row = worst.row(0, named=True)
+    behind = "runs behind the exchanges'" if row["behind"] else "agrees with the exchanges' in sign"
+    spread = worst["offset_ms"].max() - worst["offset_ms"].min()  # type: ignore[operator]
+    return Section(
+        "Clocks",
+        [plots.clocks(study.clock_path.rename({"p50": "offset_ms"}))],
+        _interval(row["offset_ms"], row["offset_p05_ms"], row["offset_p95_ms"], "ms"),
+        f"Median receive minus event time of {row['venue']}, with its 5th to 95th percentile: our clock {behind}, "
+        f"and the two venues differ by {number(spread, 3)} ms; nothing of it is removed from any other part.",
+        "Receive minus event time holds network delay and clock difference together. The drift is the least-squares "
+        "slope of the medians of whole seconds.",
+        study.clocks,
+    )
+
+
+def _quotes(study: Study) -> Section:
+    level = study.basis_summary.row(0, named=True)
+    venues = list(dict.fromkeys(v.instrument.name for v in (study.primary, study.secondary)))
+    ts = pl.col(f"ts_{study.clock}").alias("ts")
+    mids = pl.concat(
+        v.touches.select(pl.lit(v.instrument.name).alias("venue"), ts, "mid", "spread_bp")
+        for v in (study.primary, study.secondary)[: len(venues)]
+    ).drop_nulls("mid")
+    side = "above" if level["basis_bp"] > 0 else "below"
+    return Section(
+        "Quotes and basis",
+        [
+            plots.quotes(mids, venues=venues),
+            plots.basis(study.basis),
+            plots.depth(study.depth, base=study.primary.instrument.base, venues=venues),
+        ],
+        _interval(level["basis_bp"], level["lo"], level["hi"], "bp"),
+        f"On average over time the secondary's mid stood that far {side} the primary's; nine tenths of the time the "
+        f"basis lay between {number(level['p05'])} and {number(level['p95'])} bp.",
+        "Touch of each venue by the newest update id of its quotes and its depth, at every change. The interval is a "
+        "bootstrap of 10 s blocks. Sizes of all contracts in base currency.",
+        study.depth,
+    )
+
+
+def _lead_lag(study: Study) -> Section:
+    summary = study.lead_lag_summary
+    row = summary.row(0, named=True)
+    leader = {
+        "primary": f"the primary leads: what it does shows at the secondary {number(row['peak_lag_ms'], 3)} ms later",
+        "secondary": f"the secondary leads, by {number(-row['peak_lag_ms'], 3)} ms",
+        "none": "neither leads beyond what chance or the interval allows",
+    }[row["leader"]]
+    every = summary.filter(pl.col("series") == "quote mids, every quote")
+    beside = ""
+    if every.height and row["series"] != every["series"][0]:
+        other = every.row(0, named=True)
+        peak = _interval(other["peak_lag_ms"], other["peak_lag_lo_ms"], other["peak_lag_hi_ms"], "ms")
+        ratio = _interval(other["llr"], other["llr_lo"], other["llr_hi"], "")
+        beside = f" With every quote as an observation, the peak is {peak} and the ratio {ratio}."
+    return Section(
+        "Lead–lag",
+        [plots.lead_lag(study.lead_lag, peak=(row["peak_lag_ms"], row["peak_lag_lo_ms"], row["peak_lag_hi_ms"]))],
+        _interval(row["peak_lag_ms"], row["peak_lag_lo_ms"], row["peak_lag_hi_ms"], "ms"),
+        f"On {row['series']} {leader}; the lead–lag ratio Σρ² is "
+        f"{_interval(row['llr'], row['llr_lo'], row['llr_hi'], '')}.{beside}",
+        "Hayashi–Yoshida contrast over lags, normalised by both realised variances (it may exceed 1 where prices "
+        "trend from tick to tick). Quote mids are observed at their changes; where the venues' ticks differ, the "
+        "coarser one's mid changes later and its lag is inflated, so the curve on every quote stands beside it. "
+        "Depth mids are biased: a depth stream that is sent in batches (every 100 ms on Binance spot) shows moves up "
+        "to a batch late.",
+        summary,
+    )
+
+
+def _response(study: Study) -> Section:
+    at = study.response.filter(pl.col("offset_ms") == HEADLINE_MS)
+    trade = at.filter(pl.col("event") == "trade")
+    seconds = HEADLINE_MS / 1e3
+    if trade.is_empty():
+        value, sentence = "–", "The primary had no trades with enough quotes around them."
+    else:
+        row = trade.row(0, named=True)
+        value = _interval(row["mean_bp"], row["lo_bp"], row["hi_bp"], "bp")
+        before = study.response.filter((pl.col("event") == "trade") & (pl.col("offset_ms") == -100.0))
+        ahead = (
+            f" {number(-before['mean_bp'][0], 2)} bp of it came in the 100 ms before the trade."
+            if before.height
+            else ""
+        )
+        sentence = (
+            f"Mean move of the secondary's mid {seconds:g} s after a primary trade, in the trade's direction, over "
+            f"{row['events']:,} trades.{ahead}"
+        )
+    return Section(
+        "Response",
+        [plots.response(study.response)],
+        value,
+        sentence,
+        "Paths start at the mid just before the event and are signed so that up is the event's direction (a bid "
+        "added or an ask cancelled points up). Bands: 95 %, clustered by 10 s blocks. Events overlap, so a path is "
+        "an average of flow as it comes, not the effect of one event alone.",
+        at,
+    )
+
+
+def _crosses(study: Study) -> Section:
+    found, ladder = study.crosses, study.ladder
+    observed = study._crosses.observed_s
+    total = sum(study.fees.values())
+    share = float(found["duration_ms"].sum()) / 1e3 / observed * 100 if observed else None
+    fees = ", ".join(f"{name} {fee:g} bp" for name, fee in study.fees.items())
+    if found.height:
+        sentence = (
+            f"Net of {total:g} bp of taker fees the venues overlapped {number(share, 3)} % of the time, for "
+            f"{number(found['duration_ms'].median(), 3)} ms at the median, at best by "
+            f"{number(found['best_edge_bp'].max(), 3)} bp."
+        )
+    else:
+        left = ladder.filter(pl.col("count") > 0)["fee_bp"].to_list()
+        lowest = f"the last cross is gone above {max(left):g} bp" if left else "there was no cross even free of fees"
+        sentence = f"No overlap survives {total:g} bp of taker fees: {lowest}."
+    span = study.basis["ts"]
+    return Section(
+        "Crosses at the touch",
+        [plots.crosses(found, span=(span[0], span[-1])), plots.ladder(ladder)],
+        f"{found.height:,} crosses net of fees",
+        sentence,
+        f"Taker fees (base tier unless given): {fees}. {BASIS[study.fair_basis]} Observed for {number(observed, 4)} "
+        "s. Size, latency and capital are not counted here.",
+        ladder,
+    )
