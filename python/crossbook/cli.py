@@ -92,6 +92,8 @@ def _progress(quiet: bool) -> tuple[Callable[[int, int], None], Callable[[], Non
 @app.command()
 def info(capture: CaptureArgument, instruments: Instruments = None, as_json: AsJson = False) -> None:
     """Say what a capture holds: files, instruments, units, frames by kind, gaps and faults."""
+    import polars as pl
+
     import crossbook as xb
 
     opened = xb.open(capture, instruments=instruments)
@@ -102,9 +104,10 @@ def info(capture: CaptureArgument, instruments: Instruments = None, as_json: AsJ
     from rich.console import Console
 
     console = Console()
-    names = ["file", "venue", "symbol", "contract", "price_unit", "size_unit", "first", "last"]
-    console.print(_table(about.select(names), f"{capture}"))
-    console.print(_table(about.drop(*names[1:]), "frames"))
+    # A column a file: there are more facts than files.
+    columns = [name for name in about.columns if name != "file"]
+    facts = about.select(pl.col(columns).cast(pl.String)).transpose(include_header=True, header_name="file")
+    console.print(_table(facts.rename(dict(zip(facts.columns[1:], about["file"], strict=True))), str(capture)))
     if opened.fault_count:
         console.print(
             _table(faults.head(20), f"{opened.fault_count:,} faults" + (", the first 20" if faults.height > 20 else ""))
@@ -194,10 +197,11 @@ def demo(
     from crossbook.demo import make_capture
 
     capture = make_capture(out / "capture", seed=seed)
-    study(capture, "usdm", "spot", out=out, seed=seed, as_json=as_json)
+    truth = json.loads((capture / "truth.json").read_text(encoding="utf-8"))
+    fees = [f"{name}={truth['fees_bp'] / 2:g}" for name in ("usdm", "spot")]
+    study(capture, "usdm", "spot", out=out, fee=fees, seed=seed, as_json=as_json)
     if not as_json:
-        truth = json.loads((capture / "truth.json").read_text(encoding="utf-8"))
-        typer.echo(f"the capture was made with a lead of {truth['lead_ms']:g} ms and costs of {truth['fees_bp']:g} bp")
+        typer.echo(f"truth: usdm leads spot by {truth['lead_ms']:g} ms, a cross costs {truth['fees_bp']:g} bp in all")
 
 
 @app.command()

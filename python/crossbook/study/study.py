@@ -242,7 +242,7 @@ class Study:
         p, s = self.primary, self.secondary
         pairs: dict[str, tuple[pl.DataFrame, pl.DataFrame, Observations]] = {
             "quote mids": (p.quotes, s.quotes, "changes"),
-            "quote mids, every quote": (p.quotes, s.quotes, "all"),
+            "every quote": (p.quotes, s.quotes, "all"),
             "depth mids": (p.depth, s.depth, "changes"),
         }
         runs = {}
@@ -271,7 +271,7 @@ class Study:
 
         - ``quote mids``: in tick time, at changes of the mid (Huth and Abergel 2014). Where one venue's tick is
           coarser its mid changes later, which inflates its lag, so read it beside the next;
-        - ``quote mids, every quote``: every quote is an observation, also one that leaves the mid as it was;
+        - ``every quote``: every quote is an observation, also one that leaves the mid as it was;
         - ``depth mids``: batching of the depth stream (100 ms on Binance spot) delays what it shows and biases these.
         """
         return pl.concat(

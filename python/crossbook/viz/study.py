@@ -113,7 +113,7 @@ def _lead_lag(study: Study) -> Section:
         "secondary": f"the secondary leads, by {number(-row['peak_lag_ms'], 3)} ms",
         "none": "neither leads beyond what chance or the interval allows",
     }[row["leader"]]
-    every = summary.filter(pl.col("series") == "quote mids, every quote")
+    every = summary.filter(pl.col("series") == "every quote")
     beside = ""
     if every.height and row["series"] != every["series"][0]:
         other = every.row(0, named=True)

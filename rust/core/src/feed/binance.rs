@@ -172,7 +172,8 @@ impl Binance {
             return;
         }
         for (at, stream) in self.streams.iter_mut().enumerate() {
-            if let (true, State::Synced { last, .. }) = (failure.stream.is_none_or(|known| known == at), &stream.state) {
+            if let (true, State::Synced { last, .. }) = (failure.stream.is_none_or(|known| known == at), &stream.state)
+            {
                 stream.gap((last.saturating_add(1), 0), Nanos::UNKNOWN, ts_recv, Flags::OURS, out);
                 self.commands.push(Command::FetchSnapshot { instrument: stream.instrument });
             }

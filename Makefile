@@ -1,0 +1,64 @@
+# Every target does its own set-up: a virtual environment in .venv, the package built and installed into it.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+RUST := Cargo.toml Cargo.lock pyproject.toml rust/core/Cargo.toml rust/py/Cargo.toml \
+	$(shell find rust/core/src rust/py/src -name '*.rs')
+
+.PHONY: demo test lint bench instructions wheel slow clean
+
+demo: $(VENV)/built
+	$(BIN)/crossbook demo --out demo
+	cp demo/report.html report.html
+
+test: $(VENV)/tested
+	cargo fmt --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo test -p crossbook
+	$(BIN)/ruff format --check python tests benches
+	$(BIN)/ruff check python tests benches
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest crossbook._core
+	$(BIN)/pytest
+
+lint: $(VENV)/tested
+	cargo fmt
+	cargo clippy --workspace --all-targets --fix --allow-dirty -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace
+	$(BIN)/ruff format python tests benches
+	$(BIN)/ruff check --fix python tests benches
+
+# All benches, peers included; rewrites benches/README.md. Some ten minutes on two quiet cores.
+bench: $(VENV)/tested
+	$(BIN)/python benches/run.py
+
+# Instruction counts of the hot paths against benches/instructions.json, under valgrind.
+instructions:
+	$(PYTHON) benches/instructions.py
+
+# One abi3 wheel, installed into an empty environment, where it runs the demo.
+wheel: $(VENV)/built
+	rm -rf dist
+	$(BIN)/pip install --quiet 'maturin>=1.16,<2'
+	$(BIN)/maturin build --release --out dist
+	$(PYTHON) -m venv dist/venv
+	dist/venv/bin/pip install --quiet dist/*.whl
+	cd dist && venv/bin/crossbook demo --out demo
+
+# What takes too long for every change: ten times the property tests' cases.
+slow:
+	PROPTEST_CASES=200000 cargo test --release -p crossbook
+
+clean:
+	rm -rf $(VENV) target dist demo report report.html
+
+$(VENV)/bin/pip:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/built: $(VENV)/bin/pip $(RUST)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(VENV)/tested: $(VENV)/built
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@
