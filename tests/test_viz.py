@@ -44,9 +44,9 @@ def frames(venue: str = "spot", rows: int = 2_000) -> dict[str, pl.DataFrame]:
     rho = 0.3 * np.exp(-np.abs(lags - 78.0) / 60.0)
     offsets = np.arange(-2_000.0, 2_001.0, 20.0)
     return {
-        "clocks": pl.DataFrame({"ts": ts, "offset_ms": wave - 1_272.0, "offset_fit_ms": -1_272.0}).join(
-            both, how="cross"
-        ),
+        "clocks": pl.DataFrame(
+            {"ts": ts, "p05": wave - 1_273.0, "p50": wave - 1_272.0, "p95": wave - 1_271.0, "offset_fit_ms": -1_272.0}
+        ).join(both, how="cross"),
         "quotes": pl.DataFrame({"ts": ts, "mid": 61_800.0 + wave, "spread_bp": 0.02}).join(both, how="cross"),
         "basis": pl.DataFrame({"ts": ts, "basis_bp": wave}),
         "depth": both.join(pl.DataFrame({"side": ["bid", "ask"]}), how="cross").join(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 __version__: str
 DEBUG_BUILD: bool
 
-class ArrowStream(Protocol):
+class _ArrowStream(Protocol):
     """Anything that offers the Arrow C stream interface: Polars, PyArrow, DuckDB results, and the tables here."""
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
@@ -82,6 +82,8 @@ class Instrument:
 class Table:
     """A table of results; give it to ``polars.DataFrame`` or anything else that reads Arrow streams, without a copy."""
 
+    def __new__(cls, data: _ArrowStream, /) -> Table:
+        """A table over columns that share their memory. Raises `DataError` for what is no Arrow stream."""
     @property
     def columns(self) -> list[str]:
         """Names of the columns."""
@@ -100,7 +102,7 @@ class Tape:
     aggressor's), ``flags`` (1 last of a message, 2 snapshot, 4 ours, 8 trades only, 16 replayed after a snapshot).
     """
 
-    def __new__(cls, data: ArrowStream, /, instruments: Sequence[Instrument]) -> Tape:
+    def __new__(cls, data: _ArrowStream, /, instruments: Sequence[Instrument]) -> Tape:
         """A tape over columns that share their memory. Raises `DataError` for a wrong column, kind or index."""
     @staticmethod
     def concat(tapes: Sequence[Tape]) -> Tape:
@@ -178,8 +180,8 @@ class PriceBook:
 class Market:
     """Several venues' books of one economic instrument, seen as one."""
 
-    def __new__(cls, instruments: Sequence[Instrument], /, *, bands: Sequence[int] = [1, 5, 10]) -> Market:
-        """A market of these instruments; depth is measured within `bands` bp of the mid. Raises `MarketError`."""
+    def __new__(cls, instruments: Sequence[Instrument], /, *, bands: Sequence[int] = ...) -> Market:
+        """A market of these instruments; depth is measured within `bands` bp of the mid (1, 5, 10). Raises `MarketError`."""
     @property
     def instruments(self) -> list[Instrument]:
         """The instruments, in the order in which tapes must number them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,17 +25,17 @@ def decimals(frame: pl.DataFrame, instrument: Instrument) -> pl.DataFrame:
     ``contracts × multiplier / price``. A side of size 0 is unknown: its price and size become null.
     """
 
+    def count(name: str, unit: str) -> pl.Expr:
+        # A product with 0.01 would be off in the last digit; a division by 100 is correctly rounded.
+        exact = Fraction(unit)
+        whole = pl.col(name).cast(pl.Float64)
+        return whole * exact.numerator / exact.denominator
+
     def price(name: str) -> pl.Expr:
-        # One division by a power of ten is correctly rounded, a product with 0.01 would not be.
-        per_one = 1 / float(instrument.price_unit)
-        count = pl.col(name).cast(pl.Float64)
-        return count / round(per_one) if per_one >= 1 else count * float(instrument.price_unit)
+        return count(name, instrument.price_unit)
 
     def size(name: str, at: str) -> pl.Expr:
-        per_one = 1 / float(instrument.size_unit)
-        count = pl.col(name).cast(pl.Float64)
-        contracts = count / round(per_one) if per_one >= 1 else count * float(instrument.size_unit)
-        multiplier = float(instrument.multiplier)
+        contracts, multiplier = count(name, instrument.size_unit), float(instrument.multiplier)
         if instrument.contract == "inverse":
             return contracts * multiplier / price(at)
         return contracts * multiplier if multiplier != 1 else contracts

@@ -28,17 +28,19 @@ _EVENTS = {
 
 
 def clocks(df: pl.DataFrame) -> Chart:
-    """Receive minus event time of each venue and its fitted drift. Columns: `venue, ts, offset_ms, offset_fit_ms`."""
+    """Receive minus event time of each venue and its fitted drift.
+
+    Columns: `venue, ts` (a row a second), `p05, p50, p95, offset_fit_ms` in ms.
+    """
     title = "Receive minus event time, by venue"
     if df.is_empty():
         return _empty(title, "no frame carries an exchange time")
     times = _times(df["ts"].min(), df["ts"].max(), least=_SECOND)
-    offset = pl.col("offset_ms")
     thin = times.thin(
         df,
-        low=offset.quantile(0.05),
-        middle=offset.median(),
-        high=offset.quantile(0.95),
+        low=pl.col("p05").min(),
+        middle=pl.col("p50").median(),
+        high=pl.col("p95").max(),
         fit=pl.col("offset_fit_ms").mean(),
     )
     venues = _unique(df, "venue")
@@ -58,8 +60,8 @@ def clocks(df: pl.DataFrame) -> Chart:
     return Chart(
         {"vconcat": panels},
         title,
-        f"{df.height:,} frames drawn as {thin.height:,} points: median (line) and 5th to 95th percentile (band) of "
-        f"each {times.step_text}. Dashed: the fitted drift.",
+        f"{df.height:,} seconds drawn as {thin.height:,} points: median (line), and from the lowest 5th to the highest "
+        "95th percentile of a second (band). Dashed: the fitted drift.",
     )
 
 
@@ -171,7 +173,7 @@ def lead_lag(curves: pl.DataFrame, *, peak: tuple[float, float, float] | None = 
     Columns: `series, lag_ms, rho, rho_lo, rho_hi, null_lo, null_hi`. `peak` is the headline's lag and its interval, ms;
     without it, the lag of the largest |rho| of the first series is marked, with no interval.
     """
-    title = "Lead and lag: correlation of the two venues' moves at each lag"
+    title = "Lead and lag: how the two venues' moves go together at each lag"
     curves = curves.drop_nulls("rho").filter(pl.col("rho").is_finite())
     if curves.is_empty():
         return _empty(title, "too few moves to correlate")
@@ -197,7 +199,7 @@ def lead_lag(curves: pl.DataFrame, *, peak: tuple[float, float, float] | None = 
             "scale": {"domain": [lo, hi], "nice": False},
             "axis": {"tickCount": 8},
         }
-        colour, label = COLOURS[index % len(COLOURS)], "correlation ρ"
+        colour, label = COLOURS[index % len(COLOURS)], "normalised contrast ρ"
         flag: Spec = {"type": "text", "align": "left" if right else "right", "dx": 6 if right else -6, "fontSize": 12}
         layers = [
             _area(x, "null_lo", "null_hi", label, BAND, opacity=0.45),

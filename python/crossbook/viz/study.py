@@ -32,6 +32,15 @@ def _interval(value: float | None, lo: float | None, hi: float | None, unit: str
     return f"{number(value)}{' ' if unit else ''}{unit}{bounds}"
 
 
+def _intervals(keys: pl.DataFrame, frame: pl.DataFrame, columns: dict[str, tuple[str, str, str]]) -> pl.DataFrame:
+    """`keys` with a column of "value [lo, hi]" for each of `columns`."""
+    texts = {
+        name: [_interval(value, lo, hi, "") for value, lo, hi in frame.select(parts).iter_rows()]
+        for name, parts in columns.items()
+    }
+    return keys.with_columns(pl.Series(name, values) for name, values in texts.items())
+
+
 def write_report(study: Study, path: Path) -> Path:
     """Write the report of a study to `path`, its folder made if need be, and return the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +62,7 @@ def write_report(study: Study, path: Path) -> Path:
     }
     return render(
         path,
-        title=f"{primary} → {secondary}",
+        title=f"{study.primary.instrument.base}: {study.labels[primary]} → {study.labels[secondary]}",
         subtitle="How order flow at the primary venue moves the book of the secondary.",
         meta=meta,
         warnings=study.warnings,
@@ -70,13 +79,20 @@ def _clocks(study: Study) -> Section:
     spread = worst["offset_ms"].max() - worst["offset_ms"].min()  # type: ignore[operator]
     return Section(
         "Clocks",
-        [plots.clocks(study.clock_path.rename({"p50": "offset_ms"}))],
+        [plots.clocks(study.clock_path)],
         _interval(row["offset_ms"], row["offset_p05_ms"], row["offset_p95_ms"], "ms"),
         f"Median receive minus event time of {row['venue']}, with its 5th to 95th percentile: our clock {behind}, "
         f"and the two venues differ by {number(spread, 3)} ms; nothing of it is removed from any other part.",
         "Receive minus event time holds network delay and clock difference together. The drift is the least-squares "
         "slope of the medians of whole seconds.",
-        study.clocks,
+        _intervals(
+            study.clocks.select("venue", "messages"),
+            study.clocks,
+            {
+                "receive − event, ms": ("offset_ms", "offset_p05_ms", "offset_p95_ms"),
+                "drift, ms per min": ("drift_ms_per_min", "drift_lo", "drift_hi"),
+            },
+        ),
     )
 
 
@@ -131,7 +147,14 @@ def _lead_lag(study: Study) -> Section:
         "coarser one's mid changes later and its lag is inflated, so the curve on every quote stands beside it. "
         "Depth mids are biased: a depth stream that is sent in batches (every 100 ms on Binance spot) shows moves up "
         "to a batch late.",
-        summary,
+        _intervals(
+            summary.select("series", "leader"),
+            summary,
+            {
+                "peak lag, ms": ("peak_lag_ms", "peak_lag_lo_ms", "peak_lag_hi_ms"),
+                "ratio Σρ²": ("llr", "llr_lo", "llr_hi"),
+            },
+        ).with_columns(summary["rho_peak"].alias("contrast at the peak")),
     )
 
 
@@ -145,11 +168,10 @@ def _response(study: Study) -> Section:
         row = trade.row(0, named=True)
         value = _interval(row["mean_bp"], row["lo_bp"], row["hi_bp"], "bp")
         before = study.response.filter((pl.col("event") == "trade") & (pl.col("offset_ms") == -100.0))
-        ahead = (
-            f" {number(-before['mean_bp'][0], 2)} bp of it came in the 100 ms before the trade."
-            if before.height
-            else ""
-        )
+        ahead = ""
+        if before.height:
+            moved = number(-before["mean_bp"][0], 2)
+            ahead = f" In the 100 ms before the trade it had already moved {moved} bp the same way."
         sentence = (
             f"Mean move of the secondary's mid {seconds:g} s after a primary trade, in the trade's direction, over "
             f"{row['events']:,} trades.{ahead}"
@@ -186,7 +208,7 @@ def _crosses(study: Study) -> Section:
     return Section(
         "Crosses at the touch",
         [plots.crosses(found, span=(span[0], span[-1])), plots.ladder(ladder)],
-        f"{found.height:,} crosses net of fees",
+        f"{found.height:,} cross{'' if found.height == 1 else 'es'} net of fees",
         sentence,
         f"Taker fees (base tier unless given): {fees}. {BASIS[study.fair_basis]} Observed for {number(observed, 4)} "
         "s. Size, latency and capital are not counted here.",

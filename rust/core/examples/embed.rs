@@ -28,7 +28,12 @@ pub fn main() {
             market.apply(&event);
         }
         for venue in market.venues() {
-            println!("{:>6} ns  {:<22} {:?}", received, venue.instrument().name(), venue.touch().map(|touch| touch.quote));
+            println!(
+                "{:>6} ns  {:<22} {:?}",
+                received,
+                venue.instrument().name(),
+                venue.touch().map(|touch| touch.quote)
+            );
         }
     }
 }

@@ -6,6 +6,7 @@ pub mod capture;
 pub mod event;
 pub mod feed;
 pub mod instrument;
+pub mod latency;
 pub mod market;
 pub mod stats;
 pub mod tape;

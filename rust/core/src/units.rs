@@ -162,7 +162,10 @@ impl Unit {
     /// [`UnitError`] says whether the text is no number, lies off the unit or is too large.
     #[inline]
     pub fn parse_count(self, text: &[u8]) -> Result<i64, UnitError> {
-        let (negative, digits, exponent) = decimal_parts(text)?;
+        let (negative, digits, exponent) = decimal_parts(text).map_err(|error| match error {
+            UnitError::Overflow(_) => UnitError::Overflow(self),
+            error => error,
+        })?;
         self.count(negative, digits, exponent)
     }
 
@@ -172,14 +175,17 @@ impl Unit {
     /// [`UnitError::OffUnit`] or [`UnitError::Overflow`].
     #[inline]
     pub fn count(self, negative: bool, digits: u64, exponent: i32) -> Result<i64, UnitError> {
-        let shift = exponent - i32::from(self.exponent);
+        let shift = exponent.saturating_sub(i32::from(self.exponent));
         let mut value = i64::try_from(digits).map_err(|_| UnitError::Overflow(self))?;
         if value != 0 {
             if shift > 0 {
                 let power = usize::try_from(shift).ok().and_then(|s| POW10.get(s)).ok_or(UnitError::Overflow(self))?;
                 value = value.checked_mul(*power).ok_or(UnitError::Overflow(self))?;
             } else if shift < 0 {
-                let power = usize::try_from(-shift).ok().and_then(|s| POW10.get(s)).ok_or(UnitError::OffUnit(self))?;
+                let power = usize::try_from(shift.unsigned_abs())
+                    .ok()
+                    .and_then(|s| POW10.get(s))
+                    .ok_or(UnitError::OffUnit(self))?;
                 if value % power != 0 {
                     return Err(UnitError::OffUnit(self));
                 }

@@ -62,28 +62,34 @@ fn reclaim<T: ArrowPrimitiveType>(batch: &mut RecordBatch, index: usize) -> Vec<
     data.into_vec().unwrap_or_default()
 }
 
+/// Names of the columns of the top of a book.
+fn names(levels: usize) -> Vec<String> {
+    let level = |level: usize| {
+        ["bid", "bid_size", "ask", "ask_size"].map(|name| match levels {
+            1 => name.to_owned(),
+            _ => format!("{name}_{level}"),
+        })
+    };
+    std::iter::once("row".to_owned()).chain((0..levels).flat_map(level)).collect()
+}
+
 /// The memory of a table that is given to be written to again.
-fn reuse(out: Option<&Py<Table>>) -> TopRows {
-    let Some(out) = out else { return TopRows::default() };
-    let mut batch = out.get().take();
+fn reuse(out: Option<&Py<Table>>, levels: usize) -> PyResult<TopRows> {
+    let Some(out) = out.map(Py::get) else { return Ok(TopRows::default()) };
+    if out.columns() != names(levels) {
+        return Err(errors::data(format!("out: expected a table from an earlier call with {levels} levels")));
+    }
+    let Some(mut batch) = out.take().pop() else { return Ok(TopRows::default()) };
     let row = reclaim::<UInt64Type>(&mut batch, 0);
     let columns = batch.num_columns();
-    TopRows { row, levels: (0..columns).map(|_| reclaim::<Int64Type>(&mut batch, 0)).collect() }
+    Ok(TopRows { row, levels: (0..columns).map(|_| reclaim::<Int64Type>(&mut batch, 0)).collect() })
 }
 
 fn finish(py: Python<'_>, rows: TopRows, out: Option<Py<Table>>) -> PyResult<Py<Table>> {
-    let depth = rows.levels.len() / 4;
-    let names: Vec<_> = (0..depth)
-        .flat_map(|level| {
-            ["bid", "bid_size", "ask", "ask_size"].map(|name| match (depth, level) {
-                (1, _) => name.to_owned(),
-                _ => format!("{name}_{level}"),
-            })
-        })
-        .collect();
-    let levels = names.iter().zip(rows.levels).map(|(name, values)| (name.as_str(), column::<Int64Type>(values)));
-    let row = ("row", column::<UInt64Type>(rows.row));
-    let batch = table::batch(std::iter::once(row).chain(levels))?;
+    let names = names(rows.levels.len() / 4);
+    let columns =
+        std::iter::once(column::<UInt64Type>(rows.row)).chain(rows.levels.into_iter().map(column::<Int64Type>));
+    let batch = table::batch(names.iter().map(String::as_str).zip(columns))?;
     match out {
         Some(out) => {
             out.get().put(batch);
@@ -173,7 +179,7 @@ impl PriceBook {
         if let Some(row) = sizes.iter().position(|size| *size < 0) {
             return Err(errors::data(format!("size {} in row {row}: expected zero or more", sizes[row])));
         }
-        let mut rows = reuse(out.as_ref());
+        let mut rows = reuse(out.as_ref(), levels)?;
         py.detach(|| self.lock().update_rows(sides, prices, sizes, levels, &mut rows));
         finish(py, rows, out)
     }
@@ -191,7 +197,7 @@ impl PriceBook {
         let (every, levels) = (self::every(every)?, checked_levels(levels)?);
         let tape = tape.get();
         let views = tape.batches.iter().map(view).collect::<PyResult<Vec<_>>>()?;
-        let mut rows = reuse(out.as_ref());
+        let mut rows = reuse(out.as_ref(), levels)?;
         py.detach(|| self.lock().apply_tapes(&views, instrument, every, levels, &mut rows));
         finish(py, rows, out)
     }

@@ -4,6 +4,7 @@ mod book;
 mod capture;
 mod errors;
 mod instrument;
+mod latency;
 mod market;
 mod stats;
 mod table;
@@ -24,5 +25,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(capture::identify, m)?)?;
     m.add_function(wrap_pyfunction!(capture::infer_instrument, m)?)?;
     m.add_function(wrap_pyfunction!(market::crosses, m)?)?;
+    m.add("LATENCY_RUN", crossbook::latency::RUN)?;
+    m.add_function(wrap_pyfunction!(latency::latencies, m)?)?;
     stats::register(m)
 }

@@ -1,6 +1,6 @@
 //! Columns that go to Arrow readers and come back without a copy.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow_array::ffi_stream::{FFI_ArrowArrayStream, RecordBatchStreamReader};
 use arrow_array::{
@@ -68,32 +68,38 @@ pub fn values<'a, T: ArrowPrimitiveType>(batch: &'a RecordBatch, name: &str) -> 
 /// A table of results. Give it to `polars.DataFrame` or anything else that reads Arrow streams.
 #[pyclass(frozen, module = "crossbook._core")]
 pub struct Table {
-    batch: Mutex<RecordBatch>,
+    schema: SchemaRef,
+    batches: Mutex<Vec<RecordBatch>>,
 }
 
 impl Table {
     pub fn new(batch: RecordBatch) -> Self {
-        Self { batch: Mutex::new(batch) }
+        Self { schema: batch.schema(), batches: Mutex::new(vec![batch]) }
     }
 
-    fn get(&self) -> RecordBatch {
-        self.batch.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn get(&self) -> MutexGuard<'_, Vec<RecordBatch>> {
+        self.batches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the batch away and leaves an empty one, so that its memory can be used again.
-    pub fn take(&self) -> RecordBatch {
-        let mut batch = self.batch.lock().unwrap_or_else(PoisonError::into_inner);
-        let empty = RecordBatch::new_empty(batch.schema());
-        std::mem::replace(&mut batch, empty)
+    /// Takes the batches away, so that their memory can be used again.
+    pub fn take(&self) -> Vec<RecordBatch> {
+        std::mem::take(&mut self.get())
     }
 
     pub fn put(&self, batch: RecordBatch) {
-        *self.batch.lock().unwrap_or_else(PoisonError::into_inner) = batch;
+        *self.get() = vec![batch];
     }
 }
 
 #[pymethods]
 impl Table {
+    #[new]
+    #[pyo3(signature = (data, /))]
+    fn from_stream(data: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let (schema, batches) = import(data)?;
+        Ok(Self { schema, batches: Mutex::new(batches) })
+    }
+
     #[pyo3(signature = (requested_schema=None))]
     fn __arrow_c_stream__<'py>(
         &self,
@@ -102,17 +108,17 @@ impl Table {
     ) -> PyResult<Bound<'py, PyCapsule>> {
         // The interface allows a producer to offer its own schema only.
         drop(requested_schema);
-        let batch = self.get();
-        export(py, batch.schema(), vec![batch])
+        let batches = self.get().clone();
+        export(py, Arc::clone(&self.schema), batches)
     }
 
     fn __len__(&self) -> usize {
-        self.get().num_rows()
+        self.get().iter().map(RecordBatch::num_rows).sum()
     }
 
     #[getter]
-    fn columns(&self) -> Vec<String> {
-        self.get().schema().fields().iter().map(|field| field.name().clone()).collect()
+    pub fn columns(&self) -> Vec<String> {
+        self.schema.fields().iter().map(|field| field.name().clone()).collect()
     }
 
     fn to_polars<'py>(slf: Bound<'py, Self>, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -120,8 +126,6 @@ impl Table {
     }
 
     fn __repr__(&self) -> String {
-        let batch = self.get();
-        let names: Vec<_> = batch.schema().fields().iter().map(|field| field.name().clone()).collect();
-        format!("Table({} rows: {})", batch.num_rows(), names.join(", "))
+        format!("Table({} rows: {})", self.__len__(), self.columns().join(", "))
     }
 }

@@ -12,7 +12,7 @@ pub use self::read::Decimals;
 use self::read::Failure;
 use super::scan::{Scale, Scanner};
 use super::sync::{Held, Joint, Level, Span, State};
-use super::{Command, FeedError, Outcome};
+use super::{Command, FeedError, FeedErrorKind, Outcome};
 use crate::event::{Event, Flags, Kind};
 use crate::instrument::{Instrument, Venue};
 use crate::tape::Tape;
@@ -40,7 +40,16 @@ struct Stream {
     held: Held,
     last_trade: Option<u64>,
     last_quote: u64,
+    /// When depth, a trade and a quote were last taken.
+    taken: [Nanos; 3],
 }
+
+/// A message with an older id than the last is a repetition, unless the last was taken so long before that its id must
+/// have been wrong: one flipped digit must not silence the stream for ever.
+const REPETITION: i64 = 5_000_000_000;
+const DEPTH: usize = 0;
+const TRADE: usize = 1;
+const QUOTE: usize = 2;
 
 /// One connection to Binance: frames in, events and commands out.
 #[derive(Debug)]
@@ -67,6 +76,7 @@ impl Binance {
                 held: Held::default(),
                 last_trade: None,
                 last_quote: 0,
+                taken: [Nanos::UNKNOWN; 3],
             })
             .collect();
         Self { venue, streams, levels: Vec::new(), commands: Vec::new() }
@@ -113,10 +123,11 @@ impl Binance {
                 stream.on_snapshot(last, ts_event, ts_recv, levels, out, &mut self.commands)
             }
             Message::Quote { ts_event, sequence, bid, ask } => {
-                if sequence < stream.last_quote {
+                if sequence < stream.last_quote && stream.repeats(QUOTE, ts_recv) {
                     return Outcome::Repeated;
                 }
                 stream.last_quote = sequence;
+                stream.taken[QUOTE] = ts_recv;
                 let mut event = stream.event(Kind::Quote, ts_event, ts_recv, sequence);
                 (event.side, event.price, event.size) = (Some(Side::Bid), Price(bid.0), Size(bid.1));
                 out.push(&event);
@@ -127,8 +138,8 @@ impl Binance {
             }
             Message::Trade { ts_event, id, price, size, side, market } => {
                 match stream.last_trade {
-                    Some(last) if id <= last => return Outcome::Repeated,
-                    Some(last) if id - last > 1 => {
+                    Some(last) if id <= last && stream.repeats(TRADE, ts_recv) => return Outcome::Repeated,
+                    Some(last) if id.saturating_sub(last) > 1 => {
                         let mut gap = stream.event(Kind::Gap, ts_event, ts_recv, last + 1);
                         (gap.order_id, gap.flags) = (id - 1, Flags::LAST.union(Flags::TRADES));
                         out.push(&gap);
@@ -136,6 +147,7 @@ impl Binance {
                     _ => {}
                 }
                 stream.last_trade = Some(id);
+                stream.taken[TRADE] = ts_recv;
                 // Liquidations paid by the insurance fund and the like are no trades in the book.
                 if !market {
                     return Outcome::Other;
@@ -168,7 +180,9 @@ impl Binance {
     /// A frame is lost to us. If it may have been a depth message, say so at once: the book is wrong from here on.
     fn lose(&mut self, failure: &Failure, ts_recv: Nanos, frame: &[u8], out: &mut Tape) {
         let depth = failure.depth || memmem::find(frame, b"depthUpdate").is_some();
-        if !depth {
+        // Another symbol's message takes nothing from ours; if the name was damaged, the ids will tell.
+        let other = failure.error.kind == FeedErrorKind::UnknownSymbol && !failure.error.symbol.is_empty();
+        if !depth || other {
             return;
         }
         for (at, stream) in self.streams.iter_mut().enumerate() {
@@ -426,6 +440,11 @@ impl Stream {
         }
     }
 
+    /// Whether a message with an older id than the last of its kind repeats; see [`REPETITION`].
+    fn repeats(&self, kind: usize, ts_recv: Nanos) -> bool {
+        self.taken.get(kind).is_none_or(|taken| ts_recv.0.saturating_sub(taken.0) <= REPETITION)
+    }
+
     fn gap(&mut self, (first, last): (u64, u64), ts_event: Nanos, ts_recv: Nanos, flags: Flags, out: &mut Tape) {
         let mut event = self.event(Kind::Gap, ts_event, ts_recv, first);
         event.order_id = last;
@@ -445,9 +464,11 @@ impl Stream {
     ) -> Outcome {
         if let State::Synced { last, fresh } = self.state {
             match span.joint(last, fresh) {
-                Joint::Repeated => return Outcome::Repeated,
+                Joint::Repeated if self.repeats(DEPTH, ts_recv) => return Outcome::Repeated,
+                Joint::Repeated => self.gap((span.first, 0), span.ts_event, ts_recv, Flags::OURS, out),
                 Joint::Joins => {
                     self.state = State::Synced { last: span.last, fresh: false };
+                    self.taken[DEPTH] = ts_recv;
                     self.emit(span, ts_recv, Flags::NONE, levels, out);
                     return Outcome::Depth;
                 }
@@ -485,6 +506,7 @@ impl Stream {
         let span = Span { first: id, last: id, previous: None, ts_event };
         self.emit(span, ts_recv, Flags::SNAPSHOT, levels, out);
         self.state = State::Synced { last: id, fresh: true };
+        self.taken[DEPTH] = ts_recv;
 
         let mut replayed = Vec::new();
         while let (Some(span), State::Synced { last, fresh }) = (self.held.front(), &self.state) {

@@ -189,6 +189,42 @@ fn a_symbol_that_was_not_asked_for_is_refused() {
     assert_eq!(results[0].as_ref().map_err(|e| &e.kind), Err(&FeedErrorKind::UnknownSymbol));
 }
 
+#[test]
+fn another_symbols_message_leaves_our_book_as_it_is() {
+    let frames = [snapshot(8), diff(9, 9, None, "1").replace("BTCUSDT", "ETHUSDT"), diff(9, 9, None, "91")];
+    let (results, events) = play(&spot(), &frames);
+    assert_eq!(results[1].as_ref().map_err(|e| &e.kind), Err(&FeedErrorKind::UnknownSymbol));
+    assert_eq!(results[2], Ok(Outcome::Depth));
+    assert!(events.iter().all(|event| event.kind != Kind::Gap));
+}
+
+#[test]
+fn an_absurd_id_does_not_silence_a_stream_for_ever() {
+    let mut feed = feed(&spot());
+    let mut tape = Tape::default();
+    let mut give = |second: i64, frame: &str| {
+        let from = tape.len();
+        let outcome = feed.on_frame(Nanos(second * 1_000_000_000), frame.as_bytes(), &mut tape).expect("a frame");
+        (outcome, tape.kind[from..].first().copied())
+    };
+    give(1, &snapshot(8));
+    assert_eq!(give(1, &diff(9, 900, None, "91")).0, Outcome::Depth);
+    assert_eq!(give(2, &diff(10, 10, None, "92")), (Outcome::Repeated, None));
+    assert_eq!(give(7, &diff(11, 11, None, "93")), (Outcome::Held, Some(Kind::Gap as u8)));
+    assert_eq!(give(8, &snapshot(11)).0, Outcome::Snapshot);
+    assert_eq!(give(8, &diff(12, 12, None, "94")).0, Outcome::Depth);
+
+    let quote = |id: u64| format!(r#"{{"u":{id},"s":"BTCUSDT","b":"1.00","B":"2","a":"1.01","A":"3"}}"#);
+    let trade =
+        |id: u64| format!(r#"{{"e":"trade","E":1,"s":"BTCUSDT","t":{id},"p":"1.00","q":"2","T":1,"m":true,"M":true}}"#);
+    for (frame, outcome) in [(&quote as &dyn Fn(u64) -> String, Outcome::Quote), (&trade, Outcome::Trade)] {
+        assert_eq!(give(10, &frame(900)).0, outcome);
+        assert_eq!(give(11, &frame(9)).0, Outcome::Repeated);
+        assert_eq!(give(16, &frame(10)).0, outcome);
+        assert_eq!(give(16, &frame(11)).0, outcome);
+    }
+}
+
 /// Real frames of every kind from each capture, or none where there are no captures.
 fn real_frames() -> Vec<(Instrument, Vec<u8>)> {
     let root = std::env::var_os("CROSSBOOK_DATA")

@@ -1,0 +1,81 @@
+"""The depth levels of the real captures as columns, and how a bench hands on what it measured."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from timeit import Timer
+
+import numpy as np
+import polars as pl
+
+import crossbook as xb
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("CROSSBOOK_DATA", ROOT / "../shared/data")) / "binance-2024-08-08"
+FILES = ("usdm-btcusdt", "coinm-btcusd_perp", "spot-btcusdt")
+SNAPSHOT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    side: np.ndarray
+    price: np.ndarray
+    size: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.side)
+
+    def rows(self, limit: int | None = None) -> list[tuple[int, int, int]]:
+        columns = (column[:limit].tolist() for column in (self.side, self.price, self.size))
+        return list(zip(*columns, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """The levels of one capture: its snapshot, then every change in the order in which a book takes them."""
+
+    name: str
+    snapshot: Columns
+    changes: Columns
+
+    def book(self) -> xb.PriceBook:
+        book = xb.PriceBook()
+        book.update_rows(self.snapshot.side, self.snapshot.price, self.snapshot.size)
+        return book
+
+
+def path(name: str) -> Path:
+    found = DATA / f"{name}.gz"
+    if not found.exists():
+        raise FileNotFoundError(f"no {found}: set CROSSBOOK_DATA")
+    return found
+
+
+def read(name: str) -> Stream:
+    levels = xb.open(path(name)).tape().filter(kind=["level"]).to_polars()
+    snapshot = pl.col("flags") & SNAPSHOT != 0
+    parts = [levels.filter(snapshot), levels.filter(~snapshot)]
+    columns = (Columns(*(part[c].to_numpy().copy() for c in ("side", "price", "size"))) for part in parts)
+    return Stream(name, *columns)
+
+
+def per_row(run: Callable[[], object], rows: int, *, setup: Callable[[], object], rounds: int = 7) -> float:
+    """Median ns per row of whole runs, each on what `setup` made anew."""
+    return median(Timer(run, setup=setup).repeat(rounds, number=1)) / rows * 1e9
+
+
+def save(rows: list[dict[str, object]]) -> None:
+    """Prints the figures, and writes them as JSON where `--json FILE` asks for it."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--json", type=Path)
+    out = parser.parse_args().json
+    with pl.Config(tbl_rows=-1, tbl_cols=-1, fmt_str_lengths=80, tbl_width_chars=160, tbl_hide_dataframe_shape=True):
+        print(pl.DataFrame(rows, infer_schema_length=None))
+    if out is not None:
+        out.write_text(json.dumps(rows, indent=1), encoding="utf-8")

@@ -1,0 +1,89 @@
+"""Issue 3, point 2 on the real captures, and every ordered pair of them through to report and Parquet."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from pathlib import Path
+
+import polars as pl
+import pytest
+from conftest import FILES
+
+import crossbook as xb
+
+
+@pytest.fixture(scope="module")
+def capture(real: Path) -> xb.Capture:
+    return xb.open(real)
+
+
+def quote_mids(study: xb.Study) -> dict:
+    return study.lead_lag_summary.row(by_predicate=pl.col("series") == "quote mids", named=True)
+
+
+def test_usdm_leads_spot_by_40_to_150_ms_with_a_ratio_above_five(capture: xb.Capture) -> None:
+    found = quote_mids(xb.Study(capture, primary="usdm", secondary="spot", clock="recv"))
+    assert 40 <= found["peak_lag_ms"] <= 150
+    assert found["llr"] > 5
+    assert found["peak_lag_lo_ms"] <= found["peak_lag_ms"] <= found["peak_lag_hi_ms"]
+    assert found["llr_lo"] <= found["llr"] <= found["llr_hi"]
+    assert found["leader"] == "primary"
+
+
+def test_the_roles_exchanged_give_the_opposite_lag(capture: xb.Capture) -> None:
+    ahead, behind = (
+        quote_mids(xb.Study(capture, primary=p, secondary=s)) for p, s in (("usdm", "spot"), ("spot", "usdm"))
+    )
+    assert behind["peak_lag_ms"] == -ahead["peak_lag_ms"]
+    assert behind["llr"] == pytest.approx(1 / ahead["llr"])
+
+
+def test_spot_against_itself_has_lag_zero(capture: xb.Capture, tmp_path: Path) -> None:
+    study = xb.Study(capture, primary="spot", secondary="spot")
+    assert study.lead_lag_summary["peak_lag_ms"].to_list() == [0.0] * study.lead_lag_summary.height
+    assert study.report(tmp_path / "report.html").stat().st_size > 100_000
+
+
+@pytest.mark.parametrize("pair", list(permutations(FILES, 2)), ids="-".join)
+def test_every_ordered_pair_runs_to_a_report_and_parquet(
+    capture: xb.Capture, pair: tuple[str, str], tmp_path: Path
+) -> None:
+    study = xb.Study(capture, primary=pair[0], secondary=pair[1])
+    study.to_parquet(tmp_path)
+    assert {path.stem for path in tmp_path.glob("*.parquet")} == set(study.frames())
+    for name, frame in study.frames().items():
+        assert pl.read_parquet(tmp_path / f"{name}.parquet").equals(frame), name
+    html = study.report(tmp_path / "report.html").read_text(encoding="utf-8")
+    assert html.count("<svg") >= 6
+    # Our receive clock runs 1.27 s behind the exchange's (README of the data).
+    assert study.clocks["behind"].all()
+    assert study.clocks["offset_ms"].is_between(-1_290, -1_250).all()
+    assert sum("runs behind" in warning for warning in study.warnings) == 2
+
+
+def test_depth_of_the_three_contracts_is_comparable_in_base_currency(capture: xb.Capture) -> None:
+    depth = {
+        name: xb.Study(capture, primary=name, secondary="usdm")
+        .depth.filter(pl.col("venue").str.contains(name), within_bp=5.0)["depth"]
+        .sum()
+        for name in ("spot", "coinm")
+    }
+    # Tens of BTC within 5 bp on both, not thousands of contracts.
+    assert all(1 < value < 500 for value in depth.values()), depth
+
+
+@pytest.mark.parametrize("untimed", ["impute", "exclude"])
+def test_the_event_clock_says_what_it_did_with_quotes_that_carry_no_time(capture: xb.Capture, untimed: str) -> None:
+    study = xb.Study(capture, primary="usdm", secondary="spot", clock="event", untimed=untimed)  # type: ignore[arg-type]
+    (said,) = (text for text in study.warnings if "no exchange time" in text)
+    assert "28,040 quotes" in said  # every bookTicker of the spot file
+    imputed = study.secondary.quotes.height
+    if untimed == "impute":
+        assert f"{imputed:,} were imputed" in said
+        assert imputed > 28_000
+        assert study.secondary.quotes["ts_event"].is_sorted()
+    else:
+        assert imputed == 0
+        assert "28,040 were left out" in said
+        assert "imputed" not in said
+        assert "quote mids" not in study.lead_lag_summary["series"].to_list()

@@ -1,0 +1,434 @@
+"""Faults made from real lines: a typed error or a gap, nothing crashes, the rest of the capture is still used."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+import pytest
+from conftest import FILES, GAP, LEVEL, OURS, QUOTE, TRADE, TRADES, builtin, frame, head, is_depth, model_of, write
+
+import crossbook as xb
+
+VENUES = ("spot", "usdm")
+LINES = 6_000
+
+
+@pytest.fixture(scope="session")
+def lines(real: Path) -> dict[str, list[bytes]]:
+    return {venue: head(real / FILES[venue], LINES) for venue in VENUES}
+
+
+def find(lines: list[bytes], what: bytes, after: int = LINES // 3) -> int:
+    return next(i for i in range(after, len(lines)) if what in lines[i])
+
+
+class Played(NamedTuple):
+    capture: xb.Capture
+    events: pl.DataFrame
+    faults: pl.DataFrame
+    info: dict
+
+    def of(self, kind: int) -> pl.DataFrame:
+        return self.events.filter(pl.col("kind") == kind).drop("instrument")
+
+    @property
+    def book_gaps(self) -> pl.DataFrame:
+        return self.of(GAP).filter(pl.col("flags") & TRADES == 0)
+
+
+def play(path: Path) -> Played:
+    capture = xb.open(path)
+    tape = capture.tape()
+    return Played(capture, tape.to_polars(), capture.faults(), capture.info().row(0, named=True))
+
+
+@pytest.fixture(scope="session")
+def sound(lines: dict[str, list[bytes]], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Played]:
+    folder = tmp_path_factory.mktemp("sound")
+    return {venue: play(write(folder / FILES[venue], lines[venue])) for venue in VENUES}
+
+
+def sub(pattern: bytes, by: bytes) -> Callable[[bytes], bytes]:
+    def change(line: bytes) -> bytes:
+        found, count = re.subn(pattern, by, line, count=1)
+        assert count == 1, line
+        return found
+
+    return change
+
+
+FIRST_PRICE = rb'("b":\[\[")([0-9.]+)'
+FIRST_SIZE = rb'("b":\[\["[0-9.]+",")([0-9.]+)'
+# One line damaged: how, and what the fault must say.
+DAMAGE = {
+    "truncated": (lambda line: line[: len(line) * 2 // 3], "EOF while parsing"),
+    "a byte flipped in a brace": (lambda line: line.replace(b'"data":{', b'"data":[', 1), "expected"),
+    "a byte flipped out of UTF-8": (lambda line: line.replace(b'"b":[', b'"b":\xdb', 1), "expected UTF-8"),
+    "a number for the price": (sub(FIRST_PRICE + b'"', rb'"b":[[\2'), "invalid type"),
+    "an object for the levels": (sub(rb'"a":\[', rb'"a":{},"x":['), "invalid type"),
+    "a string for the update id": (sub(rb'"u":(\d+)', rb'"u":"\1"'), "invalid type"),
+    "40 digits of price": (sub(FIRST_PRICE, rb"\g<1>" + b"9" * 40), r"below 2\^63 units of 0\.0?1$"),
+    "40 digits of update id": (sub(rb'"u":\d+', b'"u":' + b"9" * 40), "number out of range|invalid type"),
+    "a price off its unit": (sub(FIRST_PRICE, rb"\g<1>61800.123456789"), "multiple of the unit"),
+    "a size off its unit": (sub(FIRST_SIZE, rb"\g<1>0.1234567891"), "multiple of the unit"),
+    "a size below zero": (sub(FIRST_SIZE, rb"\g<1>-1"), "size of zero or more"),
+    "no price": (sub(FIRST_PRICE, rb"\g<1>"), "decimal number"),
+    "a price that is not a number": (sub(FIRST_PRICE, rb"\g<1>NaN"), "decimal number"),
+    "a time beyond 64 bits of ns": (sub(rb'"E":\d+(,"T":\d+)?', b'"E":18446744073709551615'), "milliseconds"),
+    "no sizes": (sub(FIRST_SIZE + b'"', rb'\1"'), "decimal number|expected"),
+    "nested too deep": (sub(rb'"b":\[', b'"b":' + b"[" * 500), "recursion limit|invalid|expected"),
+}
+
+
+@pytest.mark.parametrize("venue", VENUES)
+@pytest.mark.parametrize("how", DAMAGE)
+def test_a_damaged_depth_frame_is_a_fault_and_a_gap_and_the_rest_is_used(
+    lines: dict[str, list[bytes]], sound: dict[str, Played], tmp_path: Path, venue: str, how: str
+) -> None:
+    change, says = DAMAGE[how]
+    mine = list(lines[venue])
+    at = find(mine, b'depthUpdate","E":', LINES // 3)
+    while frame(mine[at])["b"] == []:
+        at = find(mine, b"depthUpdate", at + 1)
+    before = max(m["u"] for m in map(frame, filter(is_depth, mine[:at])))
+    mine[at] = change(mine[at])
+    played = play(write(tmp_path / FILES[venue], mine))
+
+    (fault,) = played.faults.iter_rows(named=True)
+    assert (fault["kind"], fault["line"]) == ("frame", at + 1)
+    assert re.search(says, fault["message"]), fault["message"]
+    assert f"binance-{venue}" in fault["message"]
+    assert fault["offset"] <= len(mine[at])
+    (gap,) = played.book_gaps.iter_rows(named=True)
+    assert gap["flags"] & OURS
+    assert gap["sequence"] == before + 1
+    assert gap["ts_recv"] == int(mine[at].split(b" ")[0])
+    rest_is_used(played, sound[venue])
+    book_is_lost_from(played, gap["ts_recv"])
+
+
+def rest_is_used(played: Played, whole: Played, *, without: dict[int, int] | None = None) -> None:
+    """All quotes and trades are there, but for so many events of a kind."""
+    for kind in (QUOTE, TRADE):
+        missing = (without or {}).get(kind, 0)
+        ours, theirs = played.of(kind), whole.of(kind)
+        assert ours.height == theirs.height - missing
+        assert ours.join(theirs, on=ours.columns, how="anti").height == 0
+    assert played.info["last"] == whole.info["last"]
+
+
+def book_is_lost_from(played: Played, ts: int, until: int | None = None) -> None:
+    """From the gap on no depth event, a stale book, and no touch from depth, until a snapshot."""
+    span = pl.col("ts_recv").is_between(ts, until or 1 << 62, closed="none")
+    assert played.of(LEVEL).filter(span).height == 0
+    index = played.events.with_row_index("row").filter(
+        (pl.col("kind") == GAP) & (pl.col("ts_recv") == ts) & (pl.col("flags") & TRADES == 0)
+    )["row"][0]
+    tape = xb.Tape(played.events[: index + 1], played.capture.instruments)
+    book, market = xb.PriceBook(), xb.Market(played.capture.instruments)
+    book.apply(tape)
+    market.apply(tape)
+    assert book.is_stale
+    assert market.touch(0) is None
+    rows = pl.DataFrame(market.take_quotes())
+    assert rows.row(-1, named=True)["source"] == 2
+    if until is None:
+        whole = xb.Market(played.capture.instruments)
+        whole.apply(xb.Tape(played.events, played.capture.instruments))
+        later = pl.DataFrame(whole.take_quotes()).filter(pl.col("ts_recv") > ts)
+        assert (later["source"] == 0).all()
+        assert whole.touch(0) is not None
+
+
+@pytest.mark.parametrize("venue", VENUES)
+def test_a_deleted_depth_frame_is_a_gap_that_names_the_missing_ids(
+    lines: dict[str, list[bytes]], sound: dict[str, Played], tmp_path: Path, venue: str
+) -> None:
+    mine = list(lines[venue])
+    at = find(mine, b"depthUpdate")
+    gone = frame(mine.pop(at))
+    after = int(mine[find(mine, b"depthUpdate", at)].split(b" ")[0])
+    played = play(write(tmp_path / FILES[venue], mine))
+    (gap,) = played.book_gaps.iter_rows(named=True)
+    first = gone["U"] if venue == "spot" else gone["pu"] + 1
+    assert (gap["sequence"], gap["order_id"], gap["flags"] & OURS) == (first, gone["u"], 0)
+    assert played.faults.height == 0
+    rest_is_used(played, sound[venue])
+    book_is_lost_from(played, after)
+
+
+@pytest.mark.parametrize("venue", VENUES)
+def test_a_repeated_depth_frame_changes_nothing(
+    lines: dict[str, list[bytes]], sound: dict[str, Played], tmp_path: Path, venue: str
+) -> None:
+    mine = list(lines[venue])
+    at = find(mine, b"depthUpdate")
+    mine.insert(at, mine[at])
+    played = play(write(tmp_path / FILES[venue], mine))
+    assert played.events.equals(sound[venue].events)
+    assert (played.info["repeated"], played.faults.height) == (1, 0)
+
+
+@pytest.mark.parametrize("venue", VENUES)
+def test_two_depth_frames_swapped_are_a_gap(
+    lines: dict[str, list[bytes]], sound: dict[str, Played], tmp_path: Path, venue: str
+) -> None:
+    mine = list(lines[venue])
+    first = find(mine, b"depthUpdate")
+    second = find(mine, b"depthUpdate", first + 1)
+    for one, other in ((first, second), (second, first)):
+        time = lines[venue][one].split(b" ", 1)[0]
+        mine[one] = time + b" " + lines[venue][other].split(b" ", 1)[1]
+    played = play(write(tmp_path / FILES[venue], mine))
+    gaps = played.book_gaps
+    assert gaps.height == 1
+    rest_is_used(played, sound[venue])
+    book_is_lost_from(played, gaps["ts_recv"][0])
+
+
+@pytest.mark.parametrize("venue", VENUES)
+@pytest.mark.parametrize("how", ["deleted", "truncated"])
+def test_after_a_gap_the_next_snapshot_resumes_the_book(
+    lines: dict[str, list[bytes]], sound: dict[str, Played], tmp_path: Path, venue: str, how: str
+) -> None:
+    mine = list(lines[venue])
+    at = find(mine, b"depthUpdate")
+    later = find(mine, b"depthUpdate", at + 1_000)
+    model = model_of(venue)
+    for line in mine[: later + 1]:
+        model.feed(frame(line))
+    resumed = int(mine[later].split(b" ")[0]) + 1
+    mine.insert(later + 1, model.rest(resumed).encode())
+    if how == "deleted":
+        del mine[at]
+    else:
+        mine[at] = DAMAGE["truncated"][0](mine[at])
+    played = play(write(tmp_path / FILES[venue], mine))
+    assert played.book_gaps.height == 1
+    rest_is_used(played, sound[venue])
+    book_is_lost_from(played, played.book_gaps["ts_recv"][0], until=resumed)
+
+    tape = xb.Tape(played.events, played.capture.instruments)
+    book = xb.PriceBook()
+    top = book.apply(tape).to_polars()
+    assert not book.is_stale
+    rows = played.events.with_row_index("row").with_columns(pl.col("row").cast(pl.UInt64))
+    after = rows.join(top, on="row").filter((pl.col("ts_recv") >= resumed) & (pl.col("kind") == LEVEL))
+    sent = [
+        (m["u"], m["b"], m["B"], m["a"], m["A"]) for m in map(frame, filter(lambda x: b"bookTicker" in x, lines[venue]))
+    ]
+    assert after.height > 10
+    instrument = builtin(venue)
+    units = [float(instrument.price_unit), float(instrument.size_unit)] * 2
+    for row in after.iter_rows(named=True):
+        _, *texts = max(q for q in sent if q[0] <= row["sequence"])
+        wanted = [round(float(text) / unit) for text, unit in zip(texts, units, strict=True)]
+        assert [row["bid"], row["bid_size"], row["ask"], row["ask_size"]] == wanted
+    assert after["sequence"][-1] == max(m["u"] for m in map(frame, filter(is_depth, lines[venue])))
+
+
+OTHERS = {
+    "quote truncated": (b"bookTicker", lambda line: line[:-20], {QUOTE: 2}),
+    "quote of a wrong type": (b"bookTicker", sub(rb'"B":"([0-9.]+)"', rb'"B":\1'), {QUOTE: 2}),
+    "quote of 40 digits": (b"bookTicker", sub(rb'"a":"[0-9.]+"', b'"a":"' + b"9" * 40 + b'"'), {QUOTE: 2}),
+    "quote off its unit": (b"bookTicker", sub(rb'"b":"([0-9.]+)"', b'"b":"61800.123456789"'), {QUOTE: 2}),
+    "quote without a field": (b"bookTicker", sub(rb'"A":"[0-9.]+"', b'"Z":1'), {QUOTE: 2}),
+    "trade truncated": (b"@trade", lambda line: line[:-9], {TRADE: 1}),
+    "trade of a wrong type": (b"@trade", sub(rb'"m":(true|false)', b'"m":1'), {TRADE: 1}),
+    "trade of 40 digits": (b"@trade", sub(rb'"q":"[0-9.]+"', b'"q":"' + b"1" * 40 + b'"'), {TRADE: 1}),
+    "trade off its unit": (b"@trade", sub(rb'"p":"([0-9.]+)"', b'"p":"61800.123456789"'), {TRADE: 1}),
+    "trade of size below zero": (b"@trade", sub(rb'"q":"', b'"q":"-'), {TRADE: 1}),
+}
+
+
+@pytest.mark.parametrize("venue", VENUES)
+@pytest.mark.parametrize("how", OTHERS)
+def test_a_damaged_quote_or_trade_is_a_fault_and_the_book_goes_on(
+    lines: dict[str, list[bytes]], sound: dict[str, Played], tmp_path: Path, venue: str, how: str
+) -> None:
+    what, change, without = OTHERS[how]
+    mine = list(lines[venue])
+    at = find(mine, what)
+    while what == b"@trade" and not 0.0 < float(frame(mine[at])["p"]):
+        at = find(mine, what, at + 1)
+    mine[at] = change(mine[at])
+    played = play(write(tmp_path / FILES[venue], mine))
+    (fault,) = played.faults.iter_rows(named=True)
+    assert (fault["kind"], fault["line"]) == ("frame", at + 1)
+    assert played.book_gaps.height == 0
+    # A lost trade shows in the ids of the trades, and leaves the book alone.
+    assert played.of(GAP).height == (1 if TRADE in without else 0)
+    rest_is_used(played, sound[venue], without=without)
+    assert played.of(LEVEL).equals(sound[venue].of(LEVEL))
+
+
+@pytest.mark.parametrize("venue", VENUES)
+@pytest.mark.parametrize(("what", "key"), [(b"bookTicker", b"u"), (b"@trade", b"t"), (b"depthUpdate", b"u")])
+def test_one_digit_flipped_in_an_id_does_not_silence_what_follows(
+    lines: dict[str, list[bytes]], sound: dict[str, Played], tmp_path: Path, venue: str, what: bytes, key: bytes
+) -> None:
+    mine = list(lines[venue])
+    at = find(mine, what)
+    mine[at] = sub(rb'"' + key + rb'":\d', rb'"' + key + rb'":9')(mine[at])
+    assert mine[at] != lines[venue][at]
+    played = play(write(tmp_path / FILES[venue], mine))
+    kind = {b"bookTicker": QUOTE, b"@trade": TRADE, b"depthUpdate": LEVEL}[what]
+    if kind == LEVEL:
+        assert played.book_gaps.height >= 1, "the book must not stand still in silence"
+        rest_is_used(played, sound[venue])
+    else:
+        # Older ids are repetitions for five seconds; after that the odd one out was wrong.
+        start = int(mine[at].split(b" ")[0]) + 5_000_000_000
+        later = [p.of(kind).filter(pl.col("ts_recv") > start) for p in (played, sound[venue])]
+        assert later[0].height > 0
+        assert later[0].equals(later[1])
+        assert played.of(LEVEL).equals(sound[venue].of(LEVEL))
+
+
+def test_a_line_without_a_receive_time_is_a_fault_of_its_line(
+    lines: dict[str, list[bytes]], sound: dict[str, Played], tmp_path: Path
+) -> None:
+    mine = list(lines["spot"])
+    at = find(mine, b"bookTicker")
+    for extra in (b"", b"{}", b"hello world", b"12x {}", b"99999999999999999999 {}", b"\xff\xfe 1"):
+        mine.insert(at, extra)
+    mine[at + 6] = mine[at + 6].split(b" ", 1)[1]
+    played = play(write(tmp_path / FILES["spot"], mine))
+    assert played.faults["kind"].to_list() == ["line"] * 7
+    assert played.faults["line"].to_list() == list(range(at + 1, at + 8))
+    rest_is_used(played, sound["spot"], without={QUOTE: 2})
+    assert played.of(GAP).height == 0
+
+
+@pytest.mark.parametrize("what", [b"depthUpdate", b"bookTicker", b"@trade"])
+def test_a_symbol_that_was_not_declared_is_refused_and_leaves_our_book_alone(
+    lines: dict[str, list[bytes]], sound: dict[str, Played], tmp_path: Path, what: bytes
+) -> None:
+    mine = list(lines["spot"])
+    at = find(mine, what)
+    mine.insert(at, mine[at].replace(b'"s":"BTCUSDT"', b'"s":"ETHUSDT"'))
+    played = play(write(tmp_path / FILES["spot"], mine))
+    (fault,) = played.faults.iter_rows(named=True)
+    assert "ETHUSDT" in fault["message"]
+    assert "expected a symbol that this feed was given" in fault["message"]
+    assert played.of(GAP).height == 0
+    assert played.events.equals(sound["spot"].events)
+
+
+def test_an_empty_file_a_file_that_is_not_gz_and_a_folder_without_captures_are_typed_errors(tmp_path: Path) -> None:
+    empty, text = tmp_path / "spot-btcusdt.gz", tmp_path / "usdm-btcusdt.gz"
+    empty.write_bytes(b"")
+    text.write_bytes(b"1 {}\n")
+    with pytest.raises(xb.CaptureError, match=r"spot-btcusdt\.gz: expected at least one frame, found an empty file"):
+        xb.open(empty)
+    with pytest.raises(xb.CaptureError, match="expected a gzip file"):
+        xb.open(text)
+    write(hollow := tmp_path / "spot-ethusdt.gz", [])
+    with pytest.raises(xb.CaptureError, match="empty file"):
+        xb.open(hollow)
+    with pytest.raises(xb.CaptureError, match="expected at least one capture file"):
+        xb.open(tmp_path)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(xb.CaptureError, match=r"no \.gz, \.log or \.raw file in it"):
+        xb.open(tmp_path / "none")
+    with pytest.raises(xb.CaptureError, match="No such file"):
+        xb.open(tmp_path / "absent.gz")
+
+
+def test_files_of_a_folder_that_cannot_be_used_are_listed_and_the_others_are_read(
+    lines: dict[str, list[bytes]], sound: dict[str, Played], tmp_path: Path
+) -> None:
+    write(tmp_path / FILES["spot"], lines["spot"])
+    (tmp_path / "coinm-btcusd_perp.gz").write_bytes(b"")
+    (tmp_path / "usdm-btcusdt.gz").write_bytes(b"not gzip at all")
+    (tmp_path / "what.gz").write_bytes(gzip.compress(b"1 {}\n"))
+    played = play(tmp_path)
+    assert played.events.equals(sound["spot"].events)
+    assert played.faults["kind"].to_list() == ["unread"] * 3
+    assert played.capture.fault_count == 3
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_a_gz_cut_in_the_middle_is_used_up_to_the_cut(
+    lines: dict[str, list[bytes]], sound: dict[str, Played], tmp_path: Path, share: float
+) -> None:
+    whole = gzip.compress(b"\n".join(lines["spot"]) + b"\n", 6, mtime=0)
+    path = tmp_path / FILES["spot"]
+    path.write_bytes(whole[: int(len(whole) * share)])
+    played = play(path)
+    (fault,) = played.faults.iter_rows(named=True)
+    assert fault["kind"] == "damaged"
+    assert "everything before it was used" in fault["message"]
+    assert fault["line"] > LINES * share * 0.7
+    assert played.events.equals(sound["spot"].events[: played.events.height])
+    assert played.info["frames"] == fault["line"]
+
+
+def test_a_gz_with_a_byte_flipped_in_its_stream_is_a_fault_and_nothing_crashes(
+    lines: dict[str, list[bytes]], tmp_path: Path
+) -> None:
+    whole = bytearray(gzip.compress(b"\n".join(lines["spot"]), 6, mtime=0))
+    for at in range(20_000, len(whole), len(whole) // 7):
+        broken = bytearray(whole)
+        broken[at] ^= 0xFF
+        path = tmp_path / FILES["spot"]
+        path.write_bytes(bytes(broken))
+        capture = xb.open(path)
+        assert sum(len(tape) for tape in capture.batches()) > 0
+        assert "damaged" in capture.faults()["kind"].to_list()
+
+
+def test_one_file_cut_short_leaves_the_other_venue_whole(
+    lines: dict[str, list[bytes]], sound: dict[str, Played], tmp_path: Path
+) -> None:
+    write(tmp_path / FILES["usdm"], lines["usdm"])
+    path = write(tmp_path / FILES["spot"], lines["spot"])
+    path.write_bytes(path.read_bytes()[:30_000])
+    found = xb.open(tmp_path).tape().filter(instrument=[1]).to_polars().drop("instrument")
+    assert found.equals(sound["usdm"].events.drop("instrument"))
+
+
+def test_a_study_of_a_damaged_capture_runs_and_says_what_was_lost(real: Path, tmp_path: Path) -> None:
+    mine = head(real / FILES["spot"])
+    at = find(mine, b"depthUpdate", len(mine) // 2)
+    del mine[at]
+    mine[find(mine, b"bookTicker", at)] = b"1723161256172216566 {"
+    write(tmp_path / "capture" / FILES["spot"], mine)
+    write(tmp_path / "capture" / FILES["usdm"], head(real / FILES["usdm"]))
+    study = xb.Study(xb.open(tmp_path / "capture"), primary="usdm", secondary="spot")
+    said = "\n".join(study.warnings)
+    assert "1 gaps" in said
+    assert "1 frames or files could not be used" in said
+    assert study.report(tmp_path / "report.html").exists()
+    last_depth = study.secondary.depth["ts_recv"][-1]
+    assert last_depth < study.secondary.quotes["ts_recv"][-1] - 60e9
+
+
+def test_the_first_ten_thousand_faults_are_kept_and_all_are_counted(tmp_path: Path) -> None:
+    good = json.dumps({"u": 1, "s": "BTCUSDT", "b": "1.0", "B": "1", "a": "2.0", "A": "1"})
+    path = write(tmp_path / FILES["spot"], [f"1 {good}", *(["x"] * 10_500)])
+    capture = xb.open(path)
+    assert (capture.faults().height, capture.fault_count) == (10_000, 10_500)
+
+
+def test_a_declared_unit_that_is_too_coarse_gives_faults_and_no_wrong_number(
+    lines: dict[str, list[bytes]], sound: dict[str, Played], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    coarse = json.loads(builtin("spot").to_json()) | {"price_unit": "1", "size_unit": "0.01"}
+    path = write(tmp_path / FILES["spot"], lines["spot"])
+    with caplog.at_level(logging.WARNING):
+        capture = xb.open(path, instruments=[xb.Instrument.from_json(json.dumps(coarse))])
+    found = capture.tape().to_polars() if capture.info()["frames"][0] and capture.fault_count < LINES else None
+    assert capture.fault_count > 1_000
+    assert capture.faults()["message"].str.contains("expected a multiple of the unit").all()
+    assert not caplog.records
+    if found is not None:
+        exact = found.filter(pl.col("kind") == TRADE).with_columns(pl.col("price") * 100, pl.col("size") * 1_000_000)
+        assert exact.join(sound["spot"].of(TRADE), on=["sequence", "price", "size"], how="anti").height == 0
