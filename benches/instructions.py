@@ -3,7 +3,7 @@
     python benches/instructions.py             exits 1 if a path takes 0.5 % more than the baseline says
     python benches/instructions.py --update    writes the baseline
 
-Counts depend on compiler, C library and valgrind: the baseline names them, and is compared only where they are the same.
+Counts depend on compiler, C library and valgrind: the baseline names them and is compared only where they are the same.
 Needs `valgrind`; installs the `gungraun-runner` of the version in `Cargo.lock` under the target folder, unless
 `GUNGRAUN_RUNNER` names one.
 """

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 import crossbook as xb
+from crossbook import _core
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("CROSSBOOK_DATA", ROOT / "../shared/data")) / "binance-2024-08-08"
@@ -58,6 +59,8 @@ def path(name: str) -> Path:
 
 
 def read(name: str) -> Stream:
+    if _core.DEBUG_BUILD:
+        raise SystemExit("crossbook is a debug build: install a release build to bench it")
     levels = xb.open(path(name)).tape().filter(kind=["level"]).to_polars()
     snapshot = pl.col("flags") & SNAPSHOT != 0
     parts = [levels.filter(snapshot), levels.filter(~snapshot)]

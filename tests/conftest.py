@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -41,6 +42,18 @@ def real(data: Path) -> Path:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The embedded default capture: 60 s, seed 7, USD-M leads spot by 80 ms."""
     return make_capture(tmp_path_factory.mktemp("demo"), seed=7)
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty seconds of the same, where the numbers do not matter."""
+    return make_capture(tmp_path_factory.mktemp("small"), seed=7, seconds=20.0)
+
+
+def loads(html: str) -> list[str]:
+    """What a page would fetch: addresses but those of XML namespaces, and anything with a source."""
+    found = re.findall(r"""(?:https?:)?//[\w.]+[^\s"'<]*|\bsrc\s*=|@import|url\((?!#)""", html)
+    return [one for one in found if not one.startswith("http://www.w3.org/")]
 
 
 def head(path: Path, count: int | None = None) -> list[bytes]:

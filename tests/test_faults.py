@@ -5,16 +5,36 @@ from __future__ import annotations
 import gzip
 import json
 import logging
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import polars as pl
 import pytest
-from conftest import FILES, GAP, LEVEL, OURS, QUOTE, TRADE, TRADES, builtin, frame, head, is_depth, model_of, write
+from conftest import (
+    FILES,
+    GAP,
+    LEVEL,
+    OURS,
+    QUOTE,
+    TRADE,
+    TRADES,
+    builtin,
+    frame,
+    head,
+    is_depth,
+    model_of,
+    tape,
+    write,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import crossbook as xb
+from crossbook import _core
 
 VENUES = ("spot", "usdm")
 LINES = 6_000
@@ -256,7 +276,7 @@ def test_a_damaged_quote_or_trade_is_a_fault_and_the_book_goes_on(
     what, change, without = OTHERS[how]
     mine = list(lines[venue])
     at = find(mine, what)
-    while what == b"@trade" and not 0.0 < float(frame(mine[at])["p"]):
+    while what == b"@trade" and float(frame(mine[at])["p"]) <= 0.0:
         at = find(mine, what, at + 1)
     mine[at] = change(mine[at])
     played = play(write(tmp_path / FILES[venue], mine))
@@ -432,3 +452,163 @@ def test_a_declared_unit_that_is_too_coarse_gives_faults_and_no_wrong_number(
     if found is not None:
         exact = found.filter(pl.col("kind") == TRADE).with_columns(pl.col("price") * 100, pl.col("size") * 1_000_000)
         assert exact.join(sound["spot"].of(TRADE), on=["sequence", "price", "size"], how="anti").height == 0
+
+
+# Odd things at every entry of the engine: a typed exception or an answer, never a panic (which is no `Exception`).
+TYPED = (xb.Error, TypeError, ValueError, OverflowError)
+EXTREMES = [-(2**63), -1, 0, 1, 2**62, 2**63 - 1]
+INTS = st.sampled_from([*EXTREMES, -(2**63) - 1, 2**63, 2**64, 10**40]) | st.integers(-3, 3)
+TIMES = st.lists(st.sampled_from(EXTREMES) | st.integers(-50, 50), max_size=6)
+FLOATS = st.lists(st.sampled_from([math.nan, math.inf, -math.inf, 0.0, 1e308, -1e308, 5e-324, 1.0]), max_size=6)
+I64 = TIMES.map(lambda values: np.array(values, np.int64))
+SORTED = TIMES.map(lambda values: np.array(sorted(values), np.int64))
+F64 = FLOATS.map(np.array)
+STRIDED = SORTED.map(lambda values: np.repeat(values, 2)[::2])
+ODD = st.sampled_from([None, "x", b"", [], {}, 1.5, math.nan, object()])
+COLUMN = I64 | SORTED | STRIDED | F64 | ODD
+EVENTS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "ts_event": st.sampled_from(EXTREMES),
+            "ts_recv": st.sampled_from(EXTREMES),
+            "sequence": st.sampled_from([0, 1, 2, 2**64 - 1]),
+            "price": st.sampled_from(EXTREMES),
+            "size": st.sampled_from(EXTREMES),
+            "instrument": st.integers(0, 1),
+            "kind": st.integers(0, 13),
+            "side": st.integers(0, 3),
+            "flags": st.sampled_from([0, 1, 2, 3, 9, 255]),
+        }
+    ),
+    max_size=12,
+)
+BASES = st.sampled_from(["none", "rolling_median", "funding", "x"])
+PAIRS = st.tuples(st.integers(0, 2), st.integers(0, 2), BASES, st.tuples(*[st.sampled_from(EXTREMES)] * 3))
+hostile = settings(derandomize=True, max_examples=150, deadline=None)
+
+
+def survive(call: Callable, *arguments: object, **options: object) -> object:
+    try:
+        return call(*arguments, **options)
+    except TYPED as error:
+        return error
+
+
+@hostile
+@given(st.data())
+def test_kernels_never_panic_on_any_columns(data: st.DataObject) -> None:
+    def draw(strategy: st.SearchStrategy) -> object:
+        return data.draw(strategy)
+
+    four = [draw(COLUMN) for _ in range(4)]
+    grid = {"first": draw(INTS), "step": draw(INTS), "count": draw(st.integers(-1, 9)), "block": draw(INTS)}
+    survive(_core.hy_contrast, *four, **grid)
+    survive(_core.hy_at, *four, draw(COLUMN))
+    survive(_core.response, *four, draw(COLUMN), block=draw(INTS))
+    survive(xb.PriceBook().update_rows, *four[:3], levels=draw(st.integers(-1, 4)))
+
+
+@hostile
+@given(
+    SORTED,
+    st.lists(st.sampled_from([0, 1, 2, 2**32 - 1]), max_size=6),
+    I64,
+    I64,
+    st.lists(INTS, max_size=3),
+    st.lists(PAIRS, max_size=2),
+    st.lists(st.tuples(*[st.sampled_from(EXTREMES)] * 4), max_size=3),
+    st.sampled_from(EXTREMES),
+)
+def test_crosses_never_panic_on_any_path_or_rules(ts, instrument, bid, ask, ladder, pairs, funding, end) -> None:
+    rows = min(map(len, (ts, instrument, bid, ask)))
+    columns = ts[:rows], np.array(instrument[:rows], np.uint32), bid[:rows], ask[:rows]
+    rules = {"ladder": ladder, "pairs": pairs, "perpetual": [True, False], "funding": funding, "end": end}
+    both = [builtin("spot"), builtin("usdm")]
+    found = survive(_core.crosses, *columns, instruments=both, fees=[0, 10**6], **rules)
+    if isinstance(found, tuple):
+        table = found[0].to_polars()
+        assert (table["end"] > table["start"]).all()
+        assert all(observed >= 0 for *_, observed in found[1])
+
+
+@hostile
+@given(EVENTS)
+def test_books_and_markets_never_panic_on_any_events(rows: list[dict[str, int]]) -> None:
+    both = [builtin("spot"), builtin("coinm")]
+    made = tape(rows, both)
+    book, market = xb.PriceBook(), xb.Market(both, bands=[1, 9_999])
+    for every in ("message", "row"):
+        survive(book.apply, made, every=every, levels=3)
+    market.apply(made)
+    for side in (0, 1):
+        book.horizon(side)
+        assert all(size > 0 for _, size in book.depth(side, 2**63))
+        for size in EXTREMES:
+            assert 0 <= book.walk(side, size)[0] <= max(size, 0)
+            for instrument in (0, 1):
+                filled, *_ = market.walk(instrument, side, size)
+                assert 0 <= filled <= max(size, 0)
+    market.take_quotes().to_polars()
+    market.take_depth().to_polars()
+    [market.touch(instrument) for instrument in (0, 1)]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: xb.Market([None]),
+        lambda: xb.Market([builtin("spot")], bands=[-1]),
+        lambda: xb.Market([builtin("spot")], bands=[2**40]),
+        lambda: xb.Market([builtin("spot")]).touch(-1),
+        lambda: xb.Market([builtin("spot")]).touch(2**70),
+        lambda: xb.Market([builtin("spot")]).apply(None),
+        lambda: xb.PriceBook().depth(0, -1),
+        lambda: xb.PriceBook().walk(0, 2**64),
+        lambda: xb.Tape(pl.DataFrame(), [builtin("spot")]),
+        lambda: xb.Tape(pl.DataFrame({"price": [1]}), []),
+        lambda: xb.Tape.concat([None]),
+        lambda: xb.Instrument.builtin("nope", "BTCUSDT"),
+        lambda: xb.Instrument.from_json(""),
+        lambda: xb.Instrument.from_json("[" * 10_000),
+        lambda: xb.Instrument.from_json(builtin("spot").to_json().replace("0.01", "1e99999999999")),
+        lambda: xb.Instrument.from_json(builtin("spot").to_json().replace("0.01", "NaN")),
+        lambda: builtin("spot").price(2**63),
+        lambda: _core.identify("/"),
+        lambda: _core.identify("\0"),
+        lambda: _core.infer_instrument("/nowhere", "spot", ""),
+        lambda: _core.infer_instrument("/nowhere", "nope", "BTCUSDT"),
+        lambda: _core.Replay([("x",)]),
+        lambda: _core.Replay([]).next_batch(-1),
+    ],
+)
+def test_odd_arguments_are_typed_exceptions(call: Callable[[], object]) -> None:
+    with pytest.raises(TYPED):
+        call()
+
+
+@pytest.mark.parametrize("rows", [2**40, 2**62, 2**63 - 1])
+def test_a_batch_of_any_size_takes_only_the_memory_of_its_events(
+    lines: dict[str, list[bytes]], tmp_path: Path, rows: int
+) -> None:
+    path = write(tmp_path / FILES["spot"], lines["spot"][:100])
+    (only,) = xb.open(path).batches(rows=rows)
+    assert len(only) > 100
+
+
+def test_a_folder_and_nothing_at_all_play_as_empty_captures(tmp_path: Path) -> None:
+    assert _core.Replay([]).next_batch() is None
+    replay = _core.Replay([(tmp_path, builtin("spot")), ("absent", builtin("spot"))])
+    assert replay.next_batch() is None
+    assert [fault["kind"] for fault in replay.faults()] == ["io", "io"]
+    assert replay.fault_count == 2
+
+
+def test_numbers_with_absurd_exponents_in_frames_are_faults(tmp_path: Path) -> None:
+    coarse = builtin("spot").to_json().replace('"price_unit":"0.01"', '"price_unit":"100"')
+    frames = [
+        f'{n} {{"u":{n},"s":"BTCUSDT","b":"{text}","B":"1","a":"200","A":"1"}}'
+        for n, text in enumerate(["1e-2147483648", "1e2147483647", "1.5e-2147483648", "0e-2147483648", "1e2"], 1)
+    ]
+    capture = xb.open(write(tmp_path / FILES["spot"], frames), instruments=[xb.Instrument.from_json(coarse)])
+    assert capture.tape().filter(kind=["quote"]).to_polars()["price"].to_list() == [0, 2, 1, 2]
+    assert capture.fault_count == 3

@@ -8,11 +8,12 @@ before, in its own way; the rounds of all books take turns, each on a new book. 
 documented ways (what a peer needs as its own objects is made outside the clock, in its favour):
 
 - crossbook: `quote = book.update(side, price, size)`, integers.
-- order-book: `book.bids[price] = size` or `del`, then `bids.index(0)` and `asks.index(0)`; integers, which compare faster
-  than the Decimals of its README.
+- order-book: `book.bids[price] = size` or `del`, then `bids.index(0)` and `asks.index(0)`; integers, which compare
+  faster than the Decimals of its README.
 - nautilus_trader: `book.update(order, 0)` of an L2_MBP book with a ready `BookOrder` (size 0 removes), then
   `best_bid_price()`, `best_bid_size()`, `best_ask_price()`, `best_ask_size()`. Prices as floats, sizes as `Quantity`.
-- sortedcontainers: a `SortedDict` a side, `bids[price] = size` or `pop`, then `peekitem(-1)` and `peekitem(0)`; integers.
+- sortedcontainers: a `SortedDict` a side, `bids[price] = size` or `pop`, then `peekitem(-1)` and `peekitem(0)`;
+  integers.
 
 Beside them an empty loop over the same rows. As in `timeit` the garbage collector rests.
 
@@ -31,6 +32,8 @@ from time import perf_counter_ns
 
 import numpy as np
 import polars as pl
+from benches import streams
+from benches.streams import Stream
 from nautilus_trader.model.book import OrderBook as NautilusBook
 from nautilus_trader.model.data import BookOrder
 from nautilus_trader.model.enums import BookType, OrderSide
@@ -41,8 +44,6 @@ from polars_order_book import top_n_levels_from_price_updates
 from sortedcontainers import SortedDict
 
 import crossbook as xb
-from benches import streams
-from benches.streams import Stream
 
 ROWS = 50_000
 ROUNDS = 5
@@ -171,7 +172,7 @@ class Empty(Ours):
 
     def run(self, rows: list) -> object:
         quote = None
-        for side, price, size in rows:  # noqa: B007
+        for _side, _price, size in rows:
             quote = size
         return quote
 
@@ -254,7 +255,7 @@ def main() -> None:
                 times = peers[fastest] / ns if who.startswith("crossbook") else None
                 target = goal if who == "crossbook" else None
                 row = {"stream": name, "what": what, "who": who, "ns": round(ns, 1)}
-                rows.append({**row, "times faster than the fastest peer": times and round(times, 2), "target": target})
+                rows.append({**row, "times": times and round(times, 2), "target": target})
         print(f"{name}: compared", file=sys.stderr)
     streams.save(rows)
 

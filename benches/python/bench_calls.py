@@ -11,7 +11,6 @@ from __future__ import annotations
 import sys
 
 import polars as pl
-
 from benches import streams
 from benches.streams import Stream
 
@@ -30,7 +29,7 @@ def single(stream: Stream) -> dict[str, float]:
             quote = call(side, price, size)  # noqa: F841
 
     def empty() -> None:
-        for side, price, size in rows:
+        for _side, _price, size in rows:
             quote = size  # noqa: F841
 
     time = {"update": calls, "empty loop": empty}

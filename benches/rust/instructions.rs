@@ -145,7 +145,7 @@ fn frame(flow: &mut Flow, says: Says, n: u64) -> Vec<u8> {
             text,
             "{{\"stream\":\"btcusd_perp@trade\",\"data\":{{\"e\":\"trade\",\"E\":{ms},\"T\":{ms},\
              \"s\":\"BTCUSD_PERP\",\"t\":{id},\"p\":\"{whole}.{tenth}\",\"q\":\"{size}\",\"X\":\"MARKET\",\"m\":{}}}}}",
-            n % 2 == 0
+            n.is_multiple_of(2)
         ),
     };
     text.into_bytes()

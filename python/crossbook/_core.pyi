@@ -10,6 +10,26 @@ from numpy.typing import NDArray
 
 __version__: str
 DEBUG_BUILD: bool
+LATENCY_RUN: int
+
+__all__ = [
+    "DEBUG_BUILD",
+    "LATENCY_RUN",
+    "Instrument",
+    "Market",
+    "PriceBook",
+    "Replay",
+    "Table",
+    "Tape",
+    "__version__",
+    "crosses",
+    "hy_at",
+    "hy_contrast",
+    "identify",
+    "infer_instrument",
+    "latencies",
+    "response",
+]
 
 class _ArrowStream(Protocol):
     """Anything that offers the Arrow C stream interface: Polars, PyArrow, DuckDB results, and the tables here."""
@@ -181,7 +201,10 @@ class Market:
     """Several venues' books of one economic instrument, seen as one."""
 
     def __new__(cls, instruments: Sequence[Instrument], /, *, bands: Sequence[int] = ...) -> Market:
-        """A market of these instruments; depth is measured within `bands` bp of the mid (1, 5, 10). Raises `MarketError`."""
+        """A market of these instruments; depth is measured within `bands` (1, 5, 10) bp of the mid.
+
+        Raises `MarketError`.
+        """
     @property
     def instruments(self) -> list[Instrument]:
         """The instruments, in the order in which tapes must number them."""
@@ -288,4 +311,13 @@ def response(
     """Signed paths of a series around events: ``(sums [blocks, offsets], counts [blocks], events dropped)``.
 
     `crossbook.study.response` is the comfortable way. Raises `DataError`.
+    """
+
+def latencies(
+    instruments: Sequence[Instrument], frames: Sequence[tuple[int, int, bytes]], samples: int, /
+) -> dict[str, NDArray[np.uint64]]:
+    """Time the engine's hot paths: `samples` each in ns, by path; `crossbook.latency.measure` is the comfortable way.
+
+    Frames are ``(instrument, receive ns, JSON)``. A sample of ``book_run`` is `LATENCY_RUN` updates in a row. Raises
+    `MarketError`.
     """

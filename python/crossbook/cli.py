@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -46,7 +47,7 @@ def _time(text: str | None) -> int | None:
     """Nanoseconds since the epoch from an ISO 8601 time (UTC unless it says otherwise) or a whole number of ns."""
     if text is None:
         return None
-    if text.lstrip("-").isdigit():
+    with suppress(ValueError):
         return int(text)
     try:
         moment = datetime.fromisoformat(text)
@@ -55,7 +56,8 @@ def _time(text: str | None) -> int | None:
             f"time {text!r}: expected ISO 8601 such as 2024-08-08T23:55:00, or ns since the epoch"
         ) from None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return round(moment.timestamp()) * 1_000_000_000 + moment.microsecond * 1_000
+    # A float of seconds does not hold microseconds of this century exactly, so they go their own way.
+    return int(moment.replace(microsecond=0).timestamp()) * 1_000_000_000 + moment.microsecond * 1_000
 
 
 def _table(frame: pl.DataFrame, title: str) -> Table:
@@ -64,11 +66,11 @@ def _table(frame: pl.DataFrame, title: str) -> Table:
 
     from crossbook.viz.theme import number
 
-    table = Table(title=title, title_justify="left", header_style="bold")
+    # Names come from files: as Text they are not read as markup.
+    table = Table(title=Text(title), title_justify="left", header_style="bold")
     for name, kind in frame.schema.items():
-        table.add_column(name, justify="right" if kind.is_numeric() else "left")
+        table.add_column(Text(name), justify="right" if kind.is_numeric() else "left")
     for row in frame.iter_rows():
-        # Names come from files: as Text they are not read as markup.
         table.add_row(*(Text("" if value is None else number(value)) for value in row))
     return table
 

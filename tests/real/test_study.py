@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from itertools import permutations
 from pathlib import Path
 
@@ -17,12 +19,22 @@ def capture(real: Path) -> xb.Capture:
     return xb.open(real)
 
 
+@pytest.fixture(scope="module")
+def studies(capture: xb.Capture) -> Callable[[str, str], xb.Study]:
+    """Each ordered pair once."""
+    return cache(lambda primary, secondary: xb.Study(capture, primary=primary, secondary=secondary))
+
+
 def quote_mids(study: xb.Study) -> dict:
     return study.lead_lag_summary.row(by_predicate=pl.col("series") == "quote mids", named=True)
 
 
-def test_usdm_leads_spot_by_40_to_150_ms_with_a_ratio_above_five(capture: xb.Capture) -> None:
-    found = quote_mids(xb.Study(capture, primary="usdm", secondary="spot", clock="recv"))
+def test_usdm_leads_spot_by_40_to_150_ms_with_a_ratio_above_five(
+    studies: Callable[[str, str], xb.Study],
+) -> None:
+    study = studies("usdm", "spot")
+    assert study.clock == "recv"
+    found = quote_mids(study)
     assert 40 <= found["peak_lag_ms"] <= 150
     assert found["llr"] > 5
     assert found["peak_lag_lo_ms"] <= found["peak_lag_ms"] <= found["peak_lag_hi_ms"]
@@ -30,25 +42,22 @@ def test_usdm_leads_spot_by_40_to_150_ms_with_a_ratio_above_five(capture: xb.Cap
     assert found["leader"] == "primary"
 
 
-def test_the_roles_exchanged_give_the_opposite_lag(capture: xb.Capture) -> None:
-    ahead, behind = (
-        quote_mids(xb.Study(capture, primary=p, secondary=s)) for p, s in (("usdm", "spot"), ("spot", "usdm"))
-    )
+def test_the_roles_exchanged_give_the_opposite_lag(studies: Callable[[str, str], xb.Study]) -> None:
+    ahead, behind = (quote_mids(studies(*pair)) for pair in (("usdm", "spot"), ("spot", "usdm")))
     assert behind["peak_lag_ms"] == -ahead["peak_lag_ms"]
     assert behind["llr"] == pytest.approx(1 / ahead["llr"])
 
 
-def test_spot_against_itself_has_lag_zero(capture: xb.Capture, tmp_path: Path) -> None:
+def test_spot_against_itself_has_lag_zero(capture: xb.Capture) -> None:
     study = xb.Study(capture, primary="spot", secondary="spot")
     assert study.lead_lag_summary["peak_lag_ms"].to_list() == [0.0] * study.lead_lag_summary.height
-    assert study.report(tmp_path / "report.html").stat().st_size > 100_000
 
 
 @pytest.mark.parametrize("pair", list(permutations(FILES, 2)), ids="-".join)
 def test_every_ordered_pair_runs_to_a_report_and_parquet(
-    capture: xb.Capture, pair: tuple[str, str], tmp_path: Path
+    studies: Callable[[str, str], xb.Study], pair: tuple[str, str], tmp_path: Path
 ) -> None:
-    study = xb.Study(capture, primary=pair[0], secondary=pair[1])
+    study = studies(*pair)
     study.to_parquet(tmp_path)
     assert {path.stem for path in tmp_path.glob("*.parquet")} == set(study.frames())
     for name, frame in study.frames().items():
@@ -61,11 +70,9 @@ def test_every_ordered_pair_runs_to_a_report_and_parquet(
     assert sum("runs behind" in warning for warning in study.warnings) == 2
 
 
-def test_depth_of_the_three_contracts_is_comparable_in_base_currency(capture: xb.Capture) -> None:
+def test_depth_of_the_three_contracts_is_comparable_in_base_currency(studies: Callable[[str, str], xb.Study]) -> None:
     depth = {
-        name: xb.Study(capture, primary=name, secondary="usdm")
-        .depth.filter(pl.col("venue").str.contains(name), within_bp=5.0)["depth"]
-        .sum()
+        name: studies(name, "usdm").depth.filter(pl.col("venue").str.contains(name), within_bp=5.0)["depth"].sum()
         for name in ("spot", "coinm")
     }
     # Tens of BTC within 5 bp on both, not thousands of contracts.

@@ -75,6 +75,7 @@ class Capture:
         self.path = path
         self._files = tuple(files)
         self._unread = tuple(unread)
+        # The last that was played to its end: bytes on disk say less, as they are read ahead of the frames.
         self._replay: _core.Replay | None = None
 
     @property
@@ -105,11 +106,12 @@ class Capture:
 
         `progress` is called after each batch with the bytes on disk that have been read and their total.
         """
-        replay = self._replay = _core.Replay(self._files)
+        replay = _core.Replay(self._files)
         while (tape := replay.next_batch(rows)) is not None:
             if progress is not None:
                 progress(*replay.progress)
             yield tape
+        self._replay = replay
         if progress is not None:
             progress(*replay.progress)
 
@@ -121,7 +123,7 @@ class Capture:
         return Tape.concat(tapes)
 
     def _read(self) -> _core.Replay:
-        if self._replay is None or self._replay.progress[0] < self._replay.progress[1]:
+        if self._replay is None:
             for _ in self.batches():
                 pass
         assert self._replay is not None

@@ -64,11 +64,8 @@ def clocks(messages: pl.DataFrame) -> pl.DataFrame:
         mine = seconds.filter(pl.col("venue") == venue)
         slope, error = _slope(mine["ts"].to_numpy(), mine["p50"].to_numpy())
         drifts.append((slope, slope - 1.96 * error, slope + 1.96 * error))
-    columns = (
-        dict(zip(("drift_ms_per_min", "drift_lo", "drift_hi"), zip(*drifts, strict=True), strict=True))
-        if drifts
-        else {}
-    )
+    names = ("drift_ms_per_min", "drift_lo", "drift_hi")
+    columns = {name: [row[place] for row in drifts] for place, name in enumerate(names)}
     return spread.with_columns(
         *(pl.Series(name, values, dtype=pl.Float64).fill_nan(None) for name, values in columns.items()),
         behind=pl.col("offset_ms") < 0,

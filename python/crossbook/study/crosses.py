@@ -65,6 +65,9 @@ def find_crosses(
     unknown = set(fees) - set(names)
     if unknown:
         raise DataError(f"fees_bp: expected fees of {names}, found {sorted(unknown)}")
+    fees_known = [*fees.values(), *ladder_bp]
+    if any(not abs(fee) < 10_000 for fee in fees_known):
+        raise DataError(f"expected fees between -10,000 and 10,000 bp, found {fees_known}")
     basis = fair_basis or default_fair_basis(*instruments)
     perpetual = [instrument.contract != "spot" for instrument in instruments]
     due: list[tuple[int, int, int, int]] = []
@@ -102,7 +105,7 @@ def find_crosses(
         "censored",
     ).with_columns(direction=pl.format("buy {}, sell {}", "buy", "sell"))
     observed_ns = sum(ns for _, _, ns in observed)
-    rungs = pl.DataFrame({"rung": np.arange(len(ladder_bp), dtype=np.int8), "fee_bp": list(ladder_bp)})
+    rungs = pl.DataFrame({"rung": np.arange(len(ladder_bp), dtype=np.int64), "fee_bp": list(ladder_bp)})
     directions = pl.DataFrame({"direction": [f"buy {venue[a]}, sell {venue[b]}" for a, b in ((0, 1), (1, 0))]})
     counts = named.group_by("rung", "direction").agg(
         pl.len().alias("count"),

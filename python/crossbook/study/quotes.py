@@ -26,10 +26,11 @@ def decimals(frame: pl.DataFrame, instrument: Instrument) -> pl.DataFrame:
     """
 
     def count(name: str, unit: str) -> pl.Expr:
-        # A product with 0.01 would be off in the last digit; a division by 100 is correctly rounded.
+        # A product with 0.01 would be off in the last digit; a division by 100 is correctly rounded. It must be by a
+        # column of hundreds: Polars divides by one number as a product with its reciprocal.
         exact = Fraction(unit)
-        whole = pl.col(name).cast(pl.Float64)
-        return whole * exact.numerator / exact.denominator
+        per_one = (pl.col(name) * 0 + exact.denominator).cast(pl.Float64)
+        return pl.col(name).cast(pl.Float64) * exact.numerator / per_one
 
     def price(name: str) -> pl.Expr:
         return count(name, instrument.price_unit)

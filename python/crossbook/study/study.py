@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 BANDS = (1, 5, 10)
 TRADE, MARK, INDEX, FUNDING = 3, 8, 9, 11
 SNAPSHOT, REPLAYED = 2, 16
-QUOTE = 0
+QUOTE, LOST = 0, 2
 
 
 class Venue(NamedTuple):
@@ -134,9 +134,15 @@ class Study:
         untimed = int(((rows["ts_event"] == 0) & (rows["source"] == QUOTE)).sum())
         if self.clock == "event" and self.untimed == "impute":
             rows = impute_times(rows, depth)
-            self._untimed_counts[instrument.name] = (untimed, int(rows["imputed"].sum()))
+            self._untimed_counts[instrument.name] = (untimed, int((rows["imputed"] & (rows["source"] == QUOTE)).sum()))
         elif self.clock == "event":
             self._untimed_counts[instrument.name] = (untimed, 0)
+        if self.clock == "event":
+            # A loss that is ours carries no exchange time. It stands at the last one known, or it would go unseen.
+            known_time = pl.when(pl.col("ts_event") != 0).then("ts_event").forward_fill()
+            rows = rows.with_columns(
+                pl.when(pl.col("source") == LOST).then(known_time).otherwise("ts_event").fill_null(0)
+            )
         units = [pl.col(name).alias(f"{name}_units") for name in ("bid", "ask")]
         known = (pl.col("bid_size") > 0) & (pl.col("ask_size") > 0)
         touches = rows.filter(pl.col("newest") == 1).with_columns(

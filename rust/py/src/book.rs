@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use arrow_array::types::{Int64Type, UInt64Type};
 use arrow_array::{Array, ArrowPrimitiveType, PrimitiveArray, RecordBatch};
+use arrow_schema::DataType;
 use crossbook::book::{Every, PriceBook as Core, TopRows};
 use crossbook::units::{Price, Side, Size};
 use numpy::PyReadonlyArray1;
@@ -76,7 +77,8 @@ fn names(levels: usize) -> Vec<String> {
 /// The memory of a table that is given to be written to again.
 fn reuse(out: Option<&Py<Table>>, levels: usize) -> PyResult<TopRows> {
     let Some(out) = out.map(Py::get) else { return Ok(TopRows::default()) };
-    if out.columns() != names(levels) {
+    let int = |(at, kind): (usize, &DataType)| *kind == if at == 0 { DataType::UInt64 } else { DataType::Int64 };
+    if out.columns() != names(levels) || !out.types().enumerate().all(int) {
         return Err(errors::data(format!("out: expected a table from an earlier call with {levels} levels")));
     }
     let Some(mut batch) = out.take().pop() else { return Ok(TopRows::default()) };

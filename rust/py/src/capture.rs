@@ -70,8 +70,9 @@ impl Replay {
     fn next_batch(&self, py: Python<'_>, rows: usize) -> PyResult<Option<Tape>> {
         let rows = rows.max(1);
         let tape = py.detach(|| {
-            // A batch runs over by the rest of its last frame.
-            let mut tape = core::Tape::with_capacity(rows + rows / 8);
+            // A batch runs over by the rest of its last frame. Whoever asks for everything at once gets room as it comes.
+            let room = rows.min(1 << 20);
+            let mut tape = core::Tape::with_capacity(room + room / 8);
             let mut replay = self.lock();
             // Frames without events, such as the ones held for a snapshot, are no end.
             while tape.is_empty() && replay.next_batch(rows, &mut tape) {}

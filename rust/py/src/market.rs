@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use arrow_array::types::{Float64Type, Int8Type, Int64Type, UInt8Type, UInt32Type, UInt64Type};
+use arrow_array::types::{Float64Type, Int64Type, UInt8Type, UInt32Type, UInt64Type};
 use crossbook::market::{self as core, CrossRules, Crosses, FairBasis};
 use crossbook::units::{Side, Size};
 use numpy::PyReadonlyArray1;
@@ -19,6 +19,9 @@ type Touch = (i64, i64, i64, i64, u64);
 /// A pair of instruments and how their fair ratio is found: a name and, for the rolling median, window, sample and
 /// warm-up in ns.
 type Pair = (usize, usize, String, (i64, i64, i64));
+
+/// A pair of instruments and the ns in which both were known.
+type Observed = (usize, usize, i64);
 
 /// Venues that trade one economic instrument.
 #[pyclass(frozen, module = "crossbook._core")]
@@ -142,13 +145,18 @@ pub fn crosses(
     perpetual: Vec<bool>,
     funding: Vec<(i64, usize, i64, i64)>,
     end: i64,
-) -> PyResult<(Table, Vec<(usize, usize, i64)>)> {
+) -> PyResult<(Table, Vec<Observed>)> {
     let (ts, instrument, bid, ask) = (ts.as_slice()?, instrument.as_slice()?, bid.as_slice()?, ask.as_slice()?);
     if [instrument.len(), bid.len(), ask.len()].iter().any(|length| *length != ts.len()) {
         return Err(errors::data("expected columns of one length"));
     }
     if let Some(row) = ts.windows(2).position(|pair| pair[0] > pair[1]) {
         return Err(errors::data(format!("ts: expected ascending times, row {} runs back", row + 1)));
+    }
+    // Differences of such times cannot overflow.
+    let sound = |ts: &i64| ts.unsigned_abs() < 1 << 62;
+    if !ts.first().into_iter().chain(ts.last()).chain(Some(&end)).all(sound) {
+        return Err(errors::data("ts and end: expected times within 2^62 ns of the epoch"));
     }
     let pairs = pairs
         .into_iter()
@@ -177,10 +185,10 @@ pub fn crosses(
         looking.finish(end);
         looking.take()
     });
-    let rung = |rung: Option<usize>| rung.and_then(|rung| i8::try_from(rung).ok()).unwrap_or(-1);
+    let rung = |rung: Option<usize>| rung.map_or(-1, |rung| i64::try_from(rung).unwrap_or(i64::MAX));
     let index = |index: usize| u32::try_from(index).unwrap_or(u32::MAX);
     let batch = table::batch([
-        ("rung", column::<Int8Type>(found.iter().map(|cross| rung(cross.rung)).collect())),
+        ("rung", column::<Int64Type>(found.iter().map(|cross| rung(cross.rung)).collect())),
         ("buy", column::<UInt32Type>(found.iter().map(|cross| index(cross.buy)).collect())),
         ("sell", column::<UInt32Type>(found.iter().map(|cross| index(cross.sell)).collect())),
         ("start", column::<Int64Type>(found.iter().map(|cross| cross.start).collect())),

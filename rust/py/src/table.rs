@@ -7,7 +7,7 @@ use arrow_array::{
     Array, ArrayRef, ArrowPrimitiveType, BooleanArray, PrimitiveArray, RecordBatch, RecordBatchIterator,
     RecordBatchReader,
 };
-use arrow_schema::{ArrowError, Field, Schema, SchemaRef};
+use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 
@@ -84,6 +84,11 @@ impl Table {
     /// Takes the batches away, so that their memory can be used again.
     pub fn take(&self) -> Vec<RecordBatch> {
         std::mem::take(&mut self.get())
+    }
+
+    /// Types of the columns.
+    pub fn types(&self) -> impl Iterator<Item = &DataType> {
+        self.schema.fields().iter().map(|field| field.data_type())
     }
 
     pub fn put(&self, batch: RecordBatch) {

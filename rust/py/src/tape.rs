@@ -98,7 +98,9 @@ impl Tape {
     #[new]
     #[pyo3(signature = (data, /, instruments))]
     fn new(data: &Bound<'_, PyAny>, instruments: Vec<Py<Instrument>>) -> PyResult<Self> {
-        let (_, batches) = table::import(data)?;
+        let (found, batches) = table::import(data)?;
+        // A stream without a single batch still says what its columns are.
+        view(&RecordBatch::new_empty(found))?;
         for batch in &batches {
             let view = view(batch)?;
             let known = u8::try_from(Kind::ALL.len()).unwrap_or(u8::MAX);

@@ -1,0 +1,228 @@
+"""Runs every bench and writes `benches/README.md` from what it measured: `make bench`, some ten minutes.
+
+Run it with a Python that has a release build of crossbook, its test extra and `benches/peers/requirements.txt`. Needs
+cargo, valgrind and the real captures (`CROSSBOOK_DATA`). Exits 1 if instruction counts grew.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from statistics import median
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("CROSSBOOK_DATA", ROOT / "../shared/data")).resolve() / "binance-2024-08-08"
+TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
+README = ROOT / "benches" / "README.md"
+
+# Criterion's ids: what one element is, and the most ns that it should take (700,000 frames/s are 1,429 ns a frame).
+ELEMENTS = (
+    (r"price_book/set_and_quote/.*/price book", "level", 20.0),
+    (r"price_book/", "level", None),
+    (r"decode/8 levels/", "frame", 1_000.0),
+    (r"decode/depth/", "level", 100.0),
+    (r"decode/mixed/|market/", "frame", 1e9 / 700_000),
+    (r"replay/", "frame", None),
+)
+
+HEAD = """# Benches
+
+Written by `make bench` (`benches/run.py`) on {date}; do not edit. Medians.
+
+{machine}
+
+| folder | tool | what |
+|---|---|---|
+| `rust/` | criterion | price book and feed on three real captures, in Rust |
+| `instructions.py` | gungraun under valgrind | instructions of the hot paths against `instructions.json`, 0.5 % |
+| `python/` | `timeit`, pytest-benchmark | single calls and batches; capture reading and the study's kernels |
+| `peers/` | same process and input | other packages' books, pinned in `peers/requirements.txt`, no extra of the wheel |
+
+The captures are Binance USD-M, COIN-M and spot of 2024-08-08 (`CROSSBOOK_DATA`). Before any clock starts the answer is
+compared: books level by level with `serde_json` and a `BTreeMap` over the same frames (Rust), quotes row by row with
+single calls and with every peer (Python).
+"""
+
+NOTES = {
+    "Price book, Rust": (
+        "One level set and the quote read back; `set_and_top` reads so many levels of each side instead. All books "
+        "start from the capture's snapshot and take the same changes in the same order."
+    ),
+    "Feed, Rust": (
+        "Decode, check of the update ids, events on a tape that is reused, every event applied to a price book "
+        "(`decode`) or to a market (`market`). Frames lie in memory: gunzip and the split into lines are left out, "
+        "except in `replay`, which reads the gzip files from disk. The COIN-M frames of exactly 8 levels do not "
+        "follow one another in the file, so their ids are rewritten, digit for digit as long, to chain; every other "
+        "byte is real. 1,429 ns a frame are 700,000 frames a second."
+    ),
+    "Price book, Python": (
+        "`timeit` over all changes of a capture, from a book that holds its snapshot. A single call's figure "
+        "includes the loop that makes it; the empty loop stands beside it. Reused memory is `out=`; fresh memory "
+        "comes from the system, page faults included."
+    ),
+    "Peers": (
+        "One process, one input, the rounds of all take turns, each on a new book. *call*: set or remove a level "
+        "and read best bid and ask with sizes back, over the first 50,000 changes; every peer in the best of its "
+        "documented ways, and what it needs as its own objects is made outside the clock. *batch*: the top of the "
+        "book after every row, from an empty book, to a Polars DataFrame. `peers/compare.py` says what each does."
+    ),
+    "Study": (
+        "pytest-benchmark on the USD-M and spot captures. The last row is the wall time of the command `crossbook "
+        "study` from start to end, report and Parquet written."
+    ),
+    "Instructions": (
+        "Per run of 2,000 operations (frames, levels; the contrast: 2,000 × 2,000 ticks over 2,001 lags), input "
+        "made from a seed. {tools}"
+    ),
+}
+
+
+def run(*command: str | Path, check: bool = True) -> int:
+    print("+", *command, file=sys.stderr, flush=True)
+    return subprocess.run(list(map(str, command)), cwd=ROOT, check=check).returncode
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    numbers = {"ns", "rate", "median", "instructions", "× fastest peer"}
+    lines = [head, ["---:" if name in numbers else "---" for name in head], *rows]
+    return "\n".join("| " + " | ".join("" if cell is None else str(cell) for cell in line) + " |" for line in lines)
+
+
+def number(value: float | None) -> str | None:
+    if value is None:
+        return None
+    return f"{value:,.0f}" if value >= 1_000 else f"{value:,.1f}"
+
+
+def verdict(met: bool, target: str) -> str:
+    return f"{target}, {'met' if met else '**missed**'}"
+
+
+def criterion(since: float) -> dict[str, list[Sequence[object]]]:
+    """The rows that criterion wrote in this run, by the first word of their ids."""
+    found: dict[str, list[Sequence[object]]] = {}
+    for file in sorted((TARGET / "criterion").glob("**/new/estimates.json")):
+        if file.stat().st_mtime < since:
+            continue
+        about = json.loads(file.with_name("benchmark.json").read_text(encoding="utf-8"))
+        count = about["throughput"]["Elements"]
+        ns = json.loads(file.read_text(encoding="utf-8"))["median"]["point_estimate"] / count
+        name = about["full_id"]
+        what, limit = next(
+            ((what, limit) for regex, what, limit in ELEMENTS if re.match(regex, name)), ("element", None)
+        )
+        rate = number(1e9 / ns) + "/s" if what == "frame" else None
+        target = None if limit is None else verdict(ns <= limit, f"≤ {number(limit)}")
+        found.setdefault(name.split("/")[0], []).append((name, what, number(ns), rate, target))
+    return found
+
+
+def study() -> Sequence[object]:
+    """Wall time of the whole command, best case of a user: files in the page cache."""
+    command = Path(sys.executable).with_name("crossbook")
+    times = []
+    with tempfile.TemporaryDirectory() as out:
+        for _ in range(5):
+            start = time.perf_counter()
+            pair = ("--primary", "usdm", "--secondary", "spot")
+            done = subprocess.run([command, "study", DATA, *pair, "--out", out, "--json"], stdout=subprocess.DEVNULL)
+            times.append(time.perf_counter() - start)
+            if done.returncode != 0:
+                return ("crossbook study", "failed", None)
+    wall = median(times)
+    return ("`crossbook study`, USD-M and spot, wall", f"{wall * 1e3:,.0f} ms", verdict(wall <= 3.0, "≤ 3,000"))
+
+
+def machine() -> str:
+    info = Path("/proc/cpuinfo")
+    text = info.read_text(encoding="utf-8") if info.exists() else ""
+    model = re.search(r"model name\s*: (.*)", text)
+    rustc = subprocess.run(["rustc", "--version"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    return (
+        f"Machine: {model[1] if model else platform.processor()}, {os.cpu_count()} cores, {platform.system()} "
+        f"{platform.release()}, {rustc}, Python {platform.python_version()}; load before the run {load:.1f}. "
+        "Each bench uses one core."
+    )
+
+
+def main() -> int:
+    if not DATA.is_dir():
+        raise SystemExit(f"no {DATA}: set CROSSBOOK_DATA")
+    about, since = machine(), time.time()
+    run("cargo", "bench", "--quiet", "-p", "crossbook", "--bench", "price_book", "--bench", "feed")
+    with tempfile.TemporaryDirectory() as folder:
+        files = {name: Path(folder) / f"{name}.json" for name in ("calls", "kernels", "peers")}
+        run(sys.executable, "-m", "benches.python.bench_calls", "--json", files["calls"])
+        run(sys.executable, "-m", "benches.peers.compare", "--json", files["peers"])
+        run(sys.executable, "-m", "pytest", "-q", "benches/python", f"--benchmark-json={files['kernels']}")
+        calls, kernels, peers = (json.loads(file.read_text(encoding="utf-8")) for file in files.values())
+    wall = study()
+    grown = run(sys.executable, "benches/instructions.py", check=False)
+    counts = json.loads((ROOT / "benches" / "instructions.json").read_text(encoding="utf-8"))
+
+    rust = criterion(since)
+    columns = ("id", "one", "ns", "rate", "target")
+    feed = [row for group in ("decode", "market", "replay") for row in rust.get(group, [])]
+    parts = {
+        "Price book, Rust": table(columns, rust.get("price_book", [])),
+        "Feed, Rust": table(columns, feed),
+        "Price book, Python": table(
+            ("capture", "what", "how", "ns", "target"),
+            [
+                (
+                    r["stream"],
+                    r["what"],
+                    r["how"],
+                    r["ns"],
+                    r["target"] and verdict(r["ns"] <= r["target"], f"≤ {r['target']}"),
+                )
+                for r in calls
+            ],
+        ),
+        "Peers": table(
+            ("capture", "what", "who", "ns", "× fastest peer", "target"),
+            [
+                (
+                    r["stream"],
+                    r["what"],
+                    r["who"],
+                    number(r["ns"]),
+                    r["times"],
+                    r["target"] and verdict(r["times"] >= r["target"], f"≥ {r['target']}"),
+                )
+                for r in peers
+            ],
+        ),
+        "Study": table(
+            ("what", "median", "target"),
+            [
+                *(
+                    (b["name"][5:].replace("_", " "), f"{b['stats']['median'] * 1e3:,.2f} ms", None)
+                    for b in kernels["benchmarks"]
+                ),
+                wall,
+            ],
+        ),
+        "Instructions": table(("path", "instructions"), [(name, f"{n:,}") for name, n in counts["counts"].items()]),
+    }
+    tools = f"Baseline: {', '.join(counts['with'].values())}; {'grown since, see above' if grown else 'not exceeded'}."
+    text = HEAD.format(date=f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}", machine=about)
+    for title, body in parts.items():
+        text += f"\n## {title}\n{NOTES[title].format(tools=tools)}\n\n{body}\n"
+    README.write_text(text, encoding="utf-8")
+    print(f"wrote {README.relative_to(ROOT)}")
+    return grown
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
