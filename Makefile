@@ -28,9 +28,11 @@ lint: $(VENV)/tested
 	$(BIN)/ruff format python tests benches
 	$(BIN)/ruff check --fix python tests benches
 
-# All benches, peers included; rewrites benches/README.md. Some ten minutes on two quiet cores.
-bench: $(VENV)/tested
-	$(BIN)/python benches/run.py
+# All benches; rewrites benches/README.md. Some ten minutes on two quiet cores. Peers live in an environment of their own.
+bench:
+	$(PYTHON) -m venv target/bench
+	target/bench/bin/pip install --quiet . -r benches/peers/requirements.txt pytest pytest-benchmark
+	target/bench/bin/python benches/run.py
 
 # Instruction counts of the hot paths against benches/instructions.json, under valgrind.
 instructions:

@@ -220,12 +220,10 @@ def bench(
         return
     from rich.console import Console
 
-    Console().print(_table(found, "latency on this machine"))
-
-
-def _fail(error: BaseException, code: int) -> NoReturn:
-    typer.echo(f"crossbook: {error}", err=True)
-    raise SystemExit(code)
+    console = Console()
+    console.print(_table(found.drop("note", "unit"), "latency on this machine, ns"))
+    for path, note in found.select("path", "note").iter_rows():
+        console.print(f"{path}: {note}", style="dim", markup=False)
 
 
 def main() -> None:

@@ -36,7 +36,7 @@ impl TopRows {
     }
 
     #[inline]
-    fn push(&mut self, row: usize, book: &PriceBook) {
+    fn push(&mut self, row: usize, book: &PriceBook, changed: Option<(Side, Price)>) {
         self.row.push(row as u64);
         if let [bid, bid_size, ask, ask_size] = self.levels.as_mut_slice() {
             let quote = book.quote();
@@ -46,14 +46,31 @@ impl TopRows {
             ask_size.push(quote.ask_size.0);
             return;
         }
-        let mut sides = [book.levels(Side::Bid), book.levels(Side::Ask)];
-        for columns in self.levels.chunks_exact_mut(4) {
-            for (side, pair) in sides.iter_mut().zip(columns.chunks_exact_mut(2)) {
-                let (price, size) = side.next().unwrap_or_default();
-                if let [prices, sizes] = pair {
-                    prices.push(price.0);
-                    sizes.push(size.0);
+        for (side, at) in [(Side::Bid, 0), (Side::Ask, 2)] {
+            // Most changes lie behind the top or on the other side: the row before still holds then.
+            let deepest = self.levels.len() - 4 + at;
+            let known = match (changed, self.levels[deepest].last(), self.levels[deepest + 1].last()) {
+                (Some((other, _)), Some(_), _) if other != side => true,
+                (Some((_, price)), Some(&worst), Some(&size)) if size != 0 => match side {
+                    Side::Bid => price.0 < worst,
+                    Side::Ask => price.0 > worst,
+                },
+                _ => false,
+            };
+            if known {
+                for columns in self.levels.chunks_exact_mut(4) {
+                    for column in &mut columns[at..at + 2] {
+                        let last = column.last().copied().unwrap_or_default();
+                        column.push(last);
+                    }
                 }
+                continue;
+            }
+            let mut levels = book.levels(side);
+            for columns in self.levels.chunks_exact_mut(4) {
+                let (price, size) = levels.next().unwrap_or_default();
+                columns[at].push(price.0);
+                columns[at + 1].push(size.0);
             }
         }
     }
@@ -65,12 +82,16 @@ impl PriceBook {
     pub fn update_rows(&mut self, side: &[u8], price: &[i64], size: &[i64], levels: usize, out: &mut TopRows) {
         out.prepare(levels, side.len());
         for (row, ((side, price), size)) in side.iter().zip(price).zip(size).enumerate() {
-            match side {
-                0 => drop(self.update(Side::Bid, Price(*price), Size(*size))),
-                1 => drop(self.update(Side::Ask, Price(*price), Size(*size))),
-                _ => {}
-            }
-            out.push(row, self);
+            let side = match side {
+                0 => Side::Bid,
+                1 => Side::Ask,
+                _ => {
+                    out.push(row, self, None);
+                    continue;
+                }
+            };
+            self.update(side, Price(*price), Size(*size));
+            out.push(row, self, Some((side, Price(*price))));
         }
     }
 
@@ -92,7 +113,7 @@ impl PriceBook {
             self.apply(&event);
             let depth = matches!(event.kind, Kind::Level | Kind::Clear | Kind::Gap);
             if every == Every::Row || (depth && event.flags.contains(Flags::LAST)) {
-                out.push(row, self);
+                out.push(row, self, None);
             }
         }
     }
