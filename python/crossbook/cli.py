@@ -226,6 +226,11 @@ def bench(
         console.print(f"{path}: {note}", style="dim", markup=False)
 
 
+def _fail(error: BaseException, code: int) -> NoReturn:
+    typer.echo(f"crossbook: {error}", err=True)
+    raise SystemExit(code)
+
+
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 data or files not as needed, 2 wrong usage, 130 stopped."""
     logging.basicConfig(level=logging.WARNING, format="crossbook: %(message)s")
