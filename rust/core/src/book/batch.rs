@@ -36,7 +36,7 @@ impl TopRows {
     }
 
     #[inline]
-    fn push(&mut self, row: usize, book: &PriceBook, changed: Option<(Side, Price)>) {
+    fn push(&mut self, row: usize, book: &PriceBook, changed: Option<(u8, Price)>) {
         self.row.push(row as u64);
         if let [bid, bid_size, ask, ask_size] = self.levels.as_mut_slice() {
             let quote = book.quote();
@@ -44,13 +44,19 @@ impl TopRows {
             bid_size.push(quote.bid_size.0);
             ask.push(quote.ask.0);
             ask_size.push(quote.ask_size.0);
-            return;
+        } else {
+            self.push_deep(book, changed);
         }
+    }
+
+    /// Apart, so that the quote alone stays small enough to be inlined.
+    #[inline(never)]
+    fn push_deep(&mut self, book: &PriceBook, changed: Option<(u8, Price)>) {
         for (side, at) in [(Side::Bid, 0), (Side::Ask, 2)] {
             // Most changes lie behind the top or on the other side: the row before still holds then.
             let deepest = self.levels.len() - 4 + at;
             let known = match (changed, self.levels[deepest].last(), self.levels[deepest + 1].last()) {
-                (Some((other, _)), Some(_), _) if other != side => true,
+                (Some((other, _)), Some(_), _) if other != side as u8 => true,
                 (Some((_, price)), Some(&worst), Some(&size)) if size != 0 => match side {
                     Side::Bid => price.0 < worst,
                     Side::Ask => price.0 > worst,
@@ -82,16 +88,14 @@ impl PriceBook {
     pub fn update_rows(&mut self, side: &[u8], price: &[i64], size: &[i64], levels: usize, out: &mut TopRows) {
         out.prepare(levels, side.len());
         for (row, ((side, price), size)) in side.iter().zip(price).zip(size).enumerate() {
-            let side = match side {
-                0 => Side::Bid,
-                1 => Side::Ask,
-                _ => {
-                    out.push(row, self, None);
-                    continue;
-                }
-            };
-            self.update(side, Price(*price), Size(*size));
-            out.push(row, self, Some((side, Price(*price))));
+            let (price, size) = (Price(*price), Size(*size));
+            // One copy of the update a side: no branch on the side within.
+            match side {
+                0 => drop(self.update(Side::Bid, price, size)),
+                1 => drop(self.update(Side::Ask, price, size)),
+                _ => {}
+            }
+            out.push(row, self, Some((*side, price)));
         }
     }
 
