@@ -73,6 +73,9 @@ class Instrument:
     def settle(self) -> str:
         """Settlement currency."""
     @property
+    def delivery(self) -> str | None:
+        """The date on which it is delivered, as the venue writes it (``241227``); None for spot and perpetuals."""
+    @property
     def price_unit(self) -> str:
         """What one integer of price means, as exact decimal text."""
     @property

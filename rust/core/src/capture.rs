@@ -12,6 +12,7 @@ use flate2::read::MultiGzDecoder;
 use memchr::memchr;
 use thiserror::Error;
 
+use crate::event::{Flags, Kind};
 use crate::feed::binance::{Binance, Decimals};
 use crate::feed::{FeedError, Outcome};
 use crate::instrument::{Instrument, Venue};
@@ -246,8 +247,10 @@ pub struct Counts {
     pub other: u64,
     /// Lines and frames that could not be used.
     pub errors: u64,
-    /// `Gap` events.
+    /// `Gap` events that make a book unknown.
     pub gaps: u64,
+    /// `Gap` events in the trades alone.
+    pub trade_gaps: u64,
     /// Frames whose receive time lies before the one before.
     pub backwards: u64,
     /// First receive time.
@@ -300,7 +303,7 @@ impl Replay {
                 frame_at: 0,
                 counts: Counts::default(),
             });
-            replay.advance(index as usize);
+            replay.advance(index as usize, &mut Tape::default());
         }
         replay
     }
@@ -313,7 +316,7 @@ impl Replay {
     }
 
     /// Reads ahead to the next frame of one source; lines that are none become faults.
-    fn advance(&mut self, at: usize) {
+    fn advance(&mut self, at: usize, out: &mut Tape) {
         loop {
             let Some(source) = self.sources.get_mut(at) else { return };
             let Some(lines) = source.lines.as_mut() else { return };
@@ -335,6 +338,11 @@ impl Replay {
                 }
                 Err(error) => {
                     source.lines = None;
+                    // Whatever else the file held is lost: nobody may take the last touch for the present one.
+                    if source.counts.frames > 0 {
+                        source.counts.gaps += 1;
+                        source.feed.on_loss(source.ts_recv, out);
+                    }
                     Some(error)
                 }
             };
@@ -364,8 +372,12 @@ impl Replay {
             }
             counts.last = source.ts_recv;
             counts.frames += 1;
-            let gap = crate::event::Kind::Gap as u8;
-            counts.gaps += out.kind[before..].iter().filter(|kind| **kind == gap).count() as u64;
+            for (kind, flags) in out.kind[before..].iter().zip(&out.flags[before..]) {
+                if *kind == Kind::Gap as u8 {
+                    let trades = Flags(*flags).contains(Flags::TRADES);
+                    *if trades { &mut counts.trade_gaps } else { &mut counts.gaps } += 1;
+                }
+            }
             let fault = match outcome {
                 Ok(outcome) => {
                     *match outcome {
@@ -392,7 +404,7 @@ impl Replay {
             if let Some(fault) = fault {
                 self.fault(fault);
             }
-            self.advance(at);
+            self.advance(at, out);
         }
         any
     }

@@ -83,7 +83,7 @@ pub enum FeedErrorKind {
 
 /// A frame that could not be used, with the place where it went wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{venue}:{symbol} sequence {sequence} at byte {offset}: {kind}")]
+#[error("{venue}:{symbol} sequence {sequence} at byte {offset}: {kind}", symbol = .symbol.escape_debug())]
 pub struct FeedError {
     /// The venue.
     pub venue: Venue,

@@ -145,6 +145,9 @@ pub struct Instrument {
     pub quote: String,
     /// Settlement currency.
     pub settle: String,
+    /// The date on which it is delivered, as the venue writes it (`241227`); none for spot and perpetuals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<String>,
 }
 
 const fn one() -> Unit {
@@ -174,19 +177,23 @@ impl Instrument {
                 (Contract::Inverse, base, Unit::new(1, hundred).unwrap_or(Unit::ONE))
             }
         };
+        let dated = |suffix: &&str| suffix.len() == 6 && suffix.bytes().all(|byte| byte.is_ascii_digit());
+        let delivery = symbol.split('_').nth(1).filter(dated).map(str::to_owned);
         let (base, quote, settle) = (base.to_owned(), quote.to_owned(), settle.to_owned());
+        let (tick, lot) = (None, None);
         Ok(Self {
             venue,
             symbol,
             contract,
             price_unit,
             size_unit,
-            tick: None,
-            lot: None,
+            tick,
+            lot,
             multiplier,
             base,
             quote,
             settle,
+            delivery,
         })
     }
 
@@ -260,6 +267,13 @@ mod tests {
         let unit = Unit::decimals(2);
         let eth = Instrument::infer(Venue::BinanceCoinm, "ETHUSD_PERP", unit, Unit::ONE).expect("currencies");
         assert_eq!(eth.multiplier, Unit::parse("10").expect("a unit"));
+    }
+
+    #[test]
+    fn a_dated_future_knows_its_delivery_and_a_perpetual_has_none() {
+        let of = |venue, symbol| Instrument::infer(venue, symbol, Unit::ONE, Unit::ONE).expect("currencies").delivery;
+        assert_eq!(of(Venue::BinanceUsdm, "BTCUSDT_241227").as_deref(), Some("241227"));
+        assert_eq!(of(Venue::BinanceCoinm, "BTCUSD_PERP"), None);
     }
 
     #[test]

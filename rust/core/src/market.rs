@@ -76,7 +76,7 @@ impl Market {
         let change = venue.apply(event);
         if let Some(crosses) = &mut self.crosses {
             if event.kind == Kind::Funding {
-                crosses.on_funding(index, FundingState { rate: event.price.0, due: event.size.0 });
+                crosses.on_funding(event.ts_recv.0, index, FundingState { rate: event.price.0, due: event.size.0 });
             }
             if change.is_some_and(Change::moves_touch) {
                 let quote = venue.touch().map(|touch| (touch.quote.bid.0, touch.quote.ask.0));
@@ -119,4 +119,58 @@ pub fn common_units(instruments: &[Instrument]) -> Result<Vec<i64>, MarketError>
                 .ok_or_else(|| MarketError::Units(first.price_unit.to_string(), unit.to_string()))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Flags;
+    use crate::instrument::Venue;
+    use crate::units::{Nanos, Price, Side, Size};
+
+    fn quote(market: &mut Market, ts: i64, instrument: u32, bid: i64, ask: i64) {
+        for (side, price, flags) in [(Side::Bid, bid, Flags::NONE), (Side::Ask, ask, Flags::LAST)] {
+            market.apply(&Event {
+                ts_event: Nanos::UNKNOWN,
+                ts_recv: Nanos(ts),
+                sequence: ts.unsigned_abs(),
+                order_id: 0,
+                price: Price(price),
+                size: Size(1),
+                instrument,
+                kind: Kind::Quote,
+                side: Some(side),
+                flags,
+            });
+        }
+    }
+
+    #[test]
+    fn a_market_finds_crosses_between_venues_whose_units_differ() {
+        let known = |venue, symbol| Instrument::builtin(venue, symbol).expect("built in");
+        // Prices in 0.1 and in 0.01.
+        let instruments = vec![known(Venue::BinanceUsdm, "BTCUSDT"), known(Venue::BinanceSpot, "BTCUSDT")];
+        let mut market = Market::new(instruments).expect("a market");
+        let rules = CrossRules {
+            fees: vec![0, 0],
+            ladder: vec![],
+            pairs: vec![(0, 1, FairBasis::None)],
+            perpetual: vec![true, false],
+        };
+        market.watch_crosses(rules).expect("rules");
+        quote(&mut market, 10, 0, 618_000, 618_001);
+        quote(&mut market, 20, 1, 6_180_050, 6_180_060);
+        quote(&mut market, 30, 1, 6_180_000, 6_180_010);
+        let found = market.crosses().expect("watched").take();
+        assert_eq!(found.iter().map(|c| (c.buy, c.sell, c.start, c.end)).collect::<Vec<_>>(), [(0, 1, 20, 30)]);
+    }
+
+    #[test]
+    fn claims_on_different_things_make_no_market() {
+        let btc = Instrument::builtin(Venue::BinanceSpot, "BTCUSDT").expect("built in");
+        let mut eth = btc.clone();
+        eth.base = "ETH".to_owned();
+        assert!(matches!(Market::new(vec![btc, eth]), Err(MarketError::Base(..))));
+        assert!(matches!(Market::new(vec![]), Err(MarketError::Empty)));
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use arrow_array::types::{Int64Type, UInt64Type};
 use arrow_array::{Array, ArrowPrimitiveType, PrimitiveArray, RecordBatch};
 use arrow_schema::DataType;
-use crossbook::book::{Every, PriceBook as Core, TopRows};
+use crossbook::book::{Every, PriceBook as Core, TopRows, Walk};
 use crossbook::units::{Price, Side, Size};
 use numpy::PyReadonlyArray1;
 use pyo3::prelude::*;
@@ -23,8 +23,15 @@ pub struct PriceBook {
     book: Mutex<Core>,
 }
 
+/// Filled, sum of price × size, worst price, levels, known.
+pub type Walked = (i64, i128, Option<i64>, usize, bool);
+
+pub fn walked(walk: Walk) -> Walked {
+    (walk.filled.0, walk.notional, walk.worst.map(|price| price.0), walk.levels, walk.known)
+}
+
 #[inline]
-fn side(code: u8) -> PyResult<Side> {
+pub fn side(code: u8) -> PyResult<Side> {
     match code {
         0 => Ok(Side::Bid),
         1 => Ok(Side::Ask),
@@ -145,9 +152,8 @@ impl PriceBook {
     }
 
     #[pyo3(signature = (side_code, size, /))]
-    fn walk(&self, side_code: u8, size: i64) -> PyResult<(i64, i128, Option<i64>, usize, bool)> {
-        let walk = self.lock().walk(side(side_code)?, Size(size));
-        Ok((walk.filled.0, walk.notional, walk.worst.map(|price| price.0), walk.levels, walk.known))
+    fn walk(&self, side_code: u8, size: i64) -> PyResult<Walked> {
+        Ok(walked(self.lock().walk(side(side_code)?, Size(size))))
     }
 
     #[pyo3(signature = (side_code, /))]

@@ -99,6 +99,7 @@ impl Replay {
                     ("other", c.other),
                     ("errors", c.errors),
                     ("gaps", c.gaps),
+                    ("trade_gaps", c.trade_gaps),
                     ("backwards", c.backwards),
                 ] {
                     row.set_item(name, value)?;

@@ -75,6 +75,11 @@ impl Instrument {
     }
 
     #[getter]
+    fn delivery(&self) -> Option<&str> {
+        self.inner.delivery.as_deref()
+    }
+
+    #[getter]
     fn price_unit(&self) -> String {
         self.inner.price_unit.to_string()
     }

@@ -4,10 +4,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use arrow_array::types::{Float64Type, Int64Type, UInt8Type, UInt32Type, UInt64Type};
 use crossbook::market::{self as core, CrossRules, Crosses, FairBasis};
-use crossbook::units::{Side, Size};
+use crossbook::units::Size;
 use numpy::PyReadonlyArray1;
 use pyo3::prelude::*;
 
+use crate::book::{self, Walked};
 use crate::errors;
 use crate::instrument::Instrument;
 use crate::table::{self, Table, booleans, column};
@@ -77,16 +78,11 @@ impl Market {
     }
 
     #[pyo3(signature = (instrument, side, size, /))]
-    fn walk(&self, instrument: usize, side: u8, size: i64) -> PyResult<(i64, i128, Option<i64>, usize, bool)> {
-        let side = match side {
-            0 => Side::Bid,
-            1 => Side::Ask,
-            _ => return Err(errors::data(format!("side {side}: expected 0 (bid) or 1 (ask)"))),
-        };
+    fn walk(&self, instrument: usize, side: u8, size: i64) -> PyResult<Walked> {
+        let side = book::side(side)?;
         let observer = self.lock();
         let venue = observer.market().venues().get(instrument).ok_or_else(|| errors::data("no such instrument"))?;
-        let walk = venue.walk(side, Size(size));
-        Ok((walk.filled.0, walk.notional, walk.worst.map(|price| price.0), walk.levels, walk.known))
+        Ok(book::walked(venue.walk(side, Size(size))))
     }
 
     fn take_quotes(&self) -> PyResult<Table> {
@@ -174,15 +170,10 @@ pub fn crosses(
     let market = |error| errors::market(&error);
     let mut looking = Crosses::new(core::common_units(&inner).map_err(market)?, rules).map_err(market)?;
     let found = py.detach(|| {
-        let mut due = funding.into_iter().peekable();
-        for (((ts, instrument), bid), ask) in ts.iter().zip(instrument).zip(bid).zip(ask) {
-            while let Some((_, at, rate, due)) = due.next_if(|(at, ..)| at <= ts) {
-                looking.on_funding(at, core::FundingState { rate, due });
-            }
-            let touch = (*bid > 0 && *ask > 0).then_some((*bid, *ask));
-            looking.on_touch(*ts, *instrument as usize, touch);
-        }
-        looking.finish(end);
+        let path = ts.iter().zip(instrument).zip(bid.iter().zip(ask));
+        let path = path.map(|((ts, instrument), (bid, ask))| (*ts, *instrument as usize, *bid, *ask));
+        let funding = funding.into_iter().map(|(ts, at, rate, due)| (ts, at, core::FundingState { rate, due }));
+        looking.run(path, funding, end);
         looking.take()
     });
     let rung = |rung: Option<usize>| rung.map_or(-1, |rung| i64::try_from(rung).unwrap_or(i64::MAX));

@@ -124,7 +124,7 @@ impl Tape {
     }
 
     #[staticmethod]
-    fn concat(py: Python<'_>, tapes: Vec<Py<Self>>) -> PyResult<Self> {
+    fn concat(tapes: Vec<Py<Self>>) -> PyResult<Self> {
         let mut tapes = tapes.iter().map(Py::get);
         let first = tapes.next().ok_or_else(|| errors::data("expected at least one tape"))?;
         let names = |tape: &Self| tape.instruments.iter().map(|i| i.get().inner.clone()).collect::<Vec<_>>();
@@ -135,7 +135,6 @@ impl Tape {
             }
             batches.extend(tape.batches.iter().cloned());
         }
-        let _ = py;
         Ok(Self { batches, instruments: Arc::clone(&first.instruments) })
     }
 

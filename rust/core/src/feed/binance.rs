@@ -5,12 +5,13 @@
 //! `E`; the spot `bookTicker` has neither. A message is applied as a whole or not at all.
 
 mod read;
+mod scan;
 
 use memchr::memmem;
 
 pub use self::read::Decimals;
 use self::read::Failure;
-use super::scan::{Scale, Scanner};
+use super::scan::Scale;
 use super::sync::{Held, Joint, Level, Span, State};
 use super::{Command, FeedError, FeedErrorKind, Outcome};
 use crate::event::{Event, Flags, Kind};
@@ -40,16 +41,19 @@ struct Stream {
     held: Held,
     last_trade: Option<u64>,
     last_quote: u64,
-    /// When depth, a trade and a quote were last taken.
-    taken: [Nanos; 3],
+    /// How many trades and quotes in a row were older than the last that was taken.
+    older: [u8; 2],
+    /// The depth messages applied last: a repetition is one of them.
+    recent: [Span; RECENT],
+    next_recent: usize,
 }
 
-/// A message with an older id than the last is a repetition, unless the last was taken so long before that its id must
-/// have been wrong: one flipped digit must not silence the stream for ever.
-const REPETITION: i64 = 5_000_000_000;
-const DEPTH: usize = 0;
-const TRADE: usize = 1;
-const QUOTE: usize = 2;
+/// A quote or trade with an older id than the last is a repetition. So many in a row mean that the last one's id was
+/// wrong: one flipped digit must not silence a stream.
+const OLDER: u8 = 3;
+const TRADE: usize = 0;
+const QUOTE: usize = 1;
+const RECENT: usize = 8;
 
 /// One connection to Binance: frames in, events and commands out.
 #[derive(Debug)]
@@ -76,7 +80,9 @@ impl Binance {
                 held: Held::default(),
                 last_trade: None,
                 last_quote: 0,
-                taken: [Nanos::UNKNOWN; 3],
+                older: [0; 2],
+                recent: [Span::default(); RECENT],
+                next_recent: 0,
             })
             .collect();
         Self { venue, streams, levels: Vec::new(), commands: Vec::new() }
@@ -115,6 +121,16 @@ impl Binance {
         outcome
     }
 
+    /// Says that whatever came after the last frame is lost to us: a `Gap` flagged [`Flags::OURS`] for every instrument, in
+    /// its book and its quotes. Books wait for the next snapshot.
+    pub fn on_loss(&mut self, ts_recv: Nanos, out: &mut Tape) {
+        for stream in &mut self.streams {
+            let first = if let State::Synced { last, .. } = stream.state { last.saturating_add(1) } else { 0 };
+            stream.gap((first, 0), Nanos::UNKNOWN, ts_recv, Flags::OURS, out);
+            self.commands.push(Command::FetchSnapshot { instrument: stream.instrument });
+        }
+    }
+
     fn accept(&mut self, at: usize, message: Message, ts_recv: Nanos, levels: &[Level], out: &mut Tape) -> Outcome {
         let Some(stream) = self.streams.get_mut(at) else { return Outcome::Other };
         match message {
@@ -123,11 +139,11 @@ impl Binance {
                 stream.on_snapshot(last, ts_event, ts_recv, levels, out, &mut self.commands)
             }
             Message::Quote { ts_event, sequence, bid, ask } => {
-                if sequence < stream.last_quote && stream.repeats(QUOTE, ts_recv) {
+                if sequence < stream.last_quote && stream.repeats(QUOTE) {
                     return Outcome::Repeated;
                 }
                 stream.last_quote = sequence;
-                stream.taken[QUOTE] = ts_recv;
+                stream.older[QUOTE] = 0;
                 let mut event = stream.event(Kind::Quote, ts_event, ts_recv, sequence);
                 (event.side, event.price, event.size) = (Some(Side::Bid), Price(bid.0), Size(bid.1));
                 out.push(&event);
@@ -137,17 +153,21 @@ impl Binance {
                 Outcome::Quote
             }
             Message::Trade { ts_event, id, price, size, side, market } => {
-                match stream.last_trade {
-                    Some(last) if id <= last && stream.repeats(TRADE, ts_recv) => return Outcome::Repeated,
-                    Some(last) if id.saturating_sub(last) > 1 => {
-                        let mut gap = stream.event(Kind::Gap, ts_event, ts_recv, last + 1);
-                        (gap.order_id, gap.flags) = (id - 1, Flags::LAST.union(Flags::TRADES));
+                let last_trade = stream.last_trade;
+                match last_trade {
+                    Some(last) if id == last || (id < last && stream.repeats(TRADE)) => return Outcome::Repeated,
+                    Some(last) if id.wrapping_sub(last) != 1 => {
+                        // Where ids run back, we took trades for repetitions that were none.
+                        let (first, end, ours) =
+                            if id > last { (last + 1, id - 1, Flags::NONE) } else { (0, 0, Flags::OURS) };
+                        let mut gap = stream.event(Kind::Gap, ts_event, ts_recv, first);
+                        (gap.order_id, gap.flags) = (end, Flags::LAST.union(Flags::TRADES).union(ours));
                         out.push(&gap);
                     }
                     _ => {}
                 }
                 stream.last_trade = Some(id);
-                stream.taken[TRADE] = ts_recv;
+                stream.older[TRADE] = 0;
                 // Liquidations paid by the insurance fund and the like are no trades in the book.
                 if !market {
                     return Outcome::Other;
@@ -197,199 +217,6 @@ impl Binance {
     fn find(&self, symbol: &[u8]) -> Option<usize> {
         self.streams.iter().position(|stream| stream.symbol.as_bytes() == symbol)
     }
-
-    /// The fast path: depth, quotes, trades and snapshots in the simple form in which they come. `None` says nothing
-    /// about the frame but that somebody else must read it.
-    fn scan(&self, frame: &[u8], levels: &mut Vec<Level>) -> Option<(usize, Message)> {
-        levels.clear();
-        let mut text = Scanner::new(frame);
-        text.byte(b'{')?;
-        let enveloped = text.expect(b"\"stream\":").is_some();
-        if enveloped {
-            text.string()?;
-            text.expect(b",\"data\":{")?;
-        }
-        let mut at = (self.streams.len() == 1).then_some(0);
-        let mut named = false;
-        let mut kind: &[u8] = b"";
-        let mut fields = Fields::default();
-        loop {
-            let key = text.key()?;
-            // A key that comes twice is for the other reader to refuse.
-            match key {
-                b"e" => {
-                    fields.claim(1)?;
-                    kind = text.string()?;
-                }
-                b"s" | b"symbol" => {
-                    fields.claim(1 << 1)?;
-                    at = Some(self.find(text.string()?)?);
-                    named = true;
-                }
-                b"E" => {
-                    fields.claim(1 << 2)?;
-                    fields.event_time = text.integer()?;
-                }
-                b"T" => {
-                    fields.claim(1 << 3)?;
-                    fields.engine_time = text.integer()?;
-                }
-                b"U" => {
-                    fields.claim(1 << 4)?;
-                    fields.first = text.integer()?;
-                }
-                b"u" => {
-                    fields.claim(1 << 5)?;
-                    fields.last = text.integer()?;
-                }
-                b"lastUpdateId" => {
-                    fields.claim(1 << 20)?;
-                    fields.snapshot = text.integer()?;
-                }
-                b"pu" => {
-                    fields.claim(1 << 6)?;
-                    fields.previous = text.integer()?;
-                }
-                b"b" | b"a" | b"bids" | b"asks" => {
-                    let bid = key.first() == Some(&b'b');
-                    fields.claim(if bid { 1 << 7 } else { 1 << 8 })?;
-                    let stream = self.streams.get(at?)?;
-                    match text.peek()? {
-                        b'[' => {
-                            // Bids come first; the other reader knows what to do if not.
-                            if bid && fields.has(1 << 8) {
-                                return None;
-                            }
-                            let long = if key.len() > 1 { 12 } else { 0 };
-                            fields.claim((if bid { 1 << 9 } else { 1 << 10 }) << long)?;
-                            let side = if bid { Side::Bid } else { Side::Ask };
-                            scan_levels(&mut text, stream, side, levels)?;
-                        }
-                        b'"' if key.len() == 1 => {
-                            fields.claim(if bid { 1 << 11 } else { 1 << 12 })?;
-                            let price = text.decimal(&stream.price)?;
-                            if bid { fields.bid = price } else { fields.ask = price }
-                        }
-                        _ => text.integer().map(|_| ())?,
-                    }
-                }
-                b"B" => {
-                    fields.claim(1 << 13)?;
-                    fields.bid_size = text.decimal(&self.streams.get(at?)?.size)?;
-                }
-                b"A" => {
-                    fields.claim(1 << 14)?;
-                    fields.ask_size = text.decimal(&self.streams.get(at?)?.size)?;
-                }
-                b"t" => {
-                    fields.claim(1 << 15)?;
-                    fields.id = text.integer()?;
-                }
-                b"p" => {
-                    fields.claim(1 << 16)?;
-                    fields.price = text.decimal(&self.streams.get(at?)?.price)?;
-                }
-                b"q" => {
-                    fields.claim(1 << 17)?;
-                    fields.size = text.decimal(&self.streams.get(at?)?.size)?;
-                }
-                b"m" => {
-                    fields.claim(1 << 18)?;
-                    fields.maker = text.boolean()?;
-                }
-                b"X" => {
-                    fields.claim(1 << 19)?;
-                    fields.market = text.string()? == b"MARKET";
-                }
-                _ => text.skip()?,
-            }
-            if text.byte(b',').is_none() {
-                break;
-            }
-        }
-        text.byte(b'}')?;
-        if enveloped {
-            text.byte(b'}')?;
-        }
-        if !text.is_done() {
-            return None;
-        }
-        let message = fields.message(kind, named)?;
-        Some((at?, message))
-    }
-}
-
-/// What the scanner has met so far.
-#[derive(Default)]
-struct Fields {
-    seen: u32,
-    event_time: u64,
-    engine_time: u64,
-    first: u64,
-    last: u64,
-    snapshot: u64,
-    previous: u64,
-    bid: i64,
-    bid_size: i64,
-    ask: i64,
-    ask_size: i64,
-    id: u64,
-    price: i64,
-    size: i64,
-    maker: bool,
-    market: bool,
-}
-
-impl Fields {
-    #[inline]
-    fn claim(&mut self, bit: u32) -> Option<()> {
-        let new = self.seen & bit == 0;
-        self.seen |= bit;
-        new.then_some(())
-    }
-
-    const fn has(&self, bits: u32) -> bool {
-        self.seen & bits == bits
-    }
-
-    fn message(&self, kind: &[u8], named: bool) -> Option<Message> {
-        const DEPTH: u32 = 1 << 4 | 1 << 5 | 1 << 9 | 1 << 10;
-        const SNAPSHOT: u32 = 1 << 20 | 1 << 21 | 1 << 22;
-        const QUOTE: u32 = 1 << 5 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 14;
-        const TRADE: u32 = 1 << 15 | 1 << 16 | 1 << 17 | 1 << 18;
-        let time = if self.has(1 << 3) { self.engine_time } else { self.event_time };
-        let ts_event = if self.seen & (1 << 2 | 1 << 3) == 0 { Nanos::UNKNOWN } else { nanos(time)? };
-        let previous = self.has(1 << 6).then_some(self.previous);
-        let kind: &[u8] = match kind {
-            b"" if self.has(1) => return None,
-            b"" if self.has(1 << 20) => b"snapshot",
-            b"" => b"bookTicker",
-            kind => kind,
-        };
-        match kind {
-            b"depthUpdate" if named && self.has(DEPTH) => {
-                Some(Message::Depth(Span { first: self.first, last: self.last, previous, ts_event }))
-            }
-            b"snapshot" if self.has(SNAPSHOT) && !self.has(1) => {
-                Some(Message::Snapshot { last: self.snapshot, ts_event })
-            }
-            b"bookTicker" if named && self.has(QUOTE) => Some(Message::Quote {
-                ts_event,
-                sequence: self.last,
-                bid: (self.bid, self.bid_size),
-                ask: (self.ask, self.ask_size),
-            }),
-            b"trade" if named && self.has(TRADE) => Some(Message::Trade {
-                ts_event,
-                id: self.id,
-                price: self.price,
-                size: self.size,
-                side: aggressor(self.maker),
-                market: self.market || !self.has(1 << 19),
-            }),
-            _ => None,
-        }
-    }
 }
 
 /// The aggressor's side from Binance's `m`, "the buyer is the maker".
@@ -401,27 +228,6 @@ const fn aggressor(buyer_is_maker: bool) -> Side {
 fn nanos(time: u64) -> Option<Nanos> {
     let per = if time < 100_000_000_000_000 { 1_000_000 } else { 1_000 };
     i64::try_from(time).ok()?.checked_mul(per).map(Nanos)
-}
-
-fn scan_levels(text: &mut Scanner<'_>, stream: &Stream, side: Side, levels: &mut Vec<Level>) -> Option<()> {
-    text.byte(b'[')?;
-    if text.byte(b']').is_some() {
-        return Some(());
-    }
-    loop {
-        text.byte(b'[')?;
-        let price = text.decimal(&stream.price)?;
-        text.byte(b',')?;
-        let size = text.decimal(&stream.size)?;
-        text.byte(b']')?;
-        if size < 0 {
-            return None;
-        }
-        levels.push(Level { side, price, size });
-        if text.byte(b',').is_none() {
-            return text.byte(b']');
-        }
-    }
 }
 
 impl Stream {
@@ -440,9 +246,16 @@ impl Stream {
         }
     }
 
-    /// Whether a message with an older id than the last of its kind repeats; see [`REPETITION`].
-    fn repeats(&self, kind: usize, ts_recv: Nanos) -> bool {
-        self.taken.get(kind).is_none_or(|taken| ts_recv.0.saturating_sub(taken.0) <= REPETITION)
+    /// Whether a trade or quote with an older id repeats one that was taken; see [`OLDER`].
+    fn repeats(&mut self, kind: usize) -> bool {
+        let Some(older) = self.older.get_mut(kind) else { return true };
+        *older += 1;
+        *older < OLDER
+    }
+
+    fn remember(&mut self, span: Span) {
+        self.recent[self.next_recent % RECENT] = span;
+        self.next_recent = (self.next_recent + 1) % RECENT;
     }
 
     fn gap(&mut self, (first, last): (u64, u64), ts_event: Nanos, ts_recv: Nanos, flags: Flags, out: &mut Tape) {
@@ -464,11 +277,12 @@ impl Stream {
     ) -> Outcome {
         if let State::Synced { last, fresh } = self.state {
             match span.joint(last, fresh) {
-                Joint::Repeated if self.repeats(DEPTH, ts_recv) => return Outcome::Repeated,
+                Joint::Repeated if fresh || self.recent.contains(&span) => return Outcome::Repeated,
+                // Older, yet never seen: an id that we took for good was wrong.
                 Joint::Repeated => self.gap((span.first, 0), span.ts_event, ts_recv, Flags::OURS, out),
                 Joint::Joins => {
                     self.state = State::Synced { last: span.last, fresh: false };
-                    self.taken[DEPTH] = ts_recv;
+                    self.remember(span);
                     self.emit(span, ts_recv, Flags::NONE, levels, out);
                     return Outcome::Depth;
                 }
@@ -506,7 +320,6 @@ impl Stream {
         let span = Span { first: id, last: id, previous: None, ts_event };
         self.emit(span, ts_recv, Flags::SNAPSHOT, levels, out);
         self.state = State::Synced { last: id, fresh: true };
-        self.taken[DEPTH] = ts_recv;
 
         let mut replayed = Vec::new();
         while let (Some(span), State::Synced { last, fresh }) = (self.held.front(), &self.state) {
@@ -522,6 +335,7 @@ impl Stream {
                     self.held.pop(&mut replayed);
                     if joint == Joint::Joins {
                         self.state = State::Synced { last: span.last, fresh: false };
+                        self.remember(span);
                         self.emit(span, ts_recv, Flags::REPLAYED, &replayed, out);
                     }
                 }

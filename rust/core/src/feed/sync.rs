@@ -16,7 +16,7 @@ pub(super) struct Level {
 }
 
 /// The ids and the time of a depth message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Span {
     pub first: u64,
     pub last: u64,

@@ -16,7 +16,8 @@ const BILLION: i64 = 1_000_000_000;
 pub enum FairBasis {
     /// Equal prices: both sides are the same claim.
     None,
-    /// The median of the ratio of mids over the past window, sampled every `sample` ns and known after `warm_up` ns.
+    /// The median of the ratio of mids over the past window, sampled every `sample` ns of time in which both touches are
+    /// known. Known after `warm_up` ns of samples; a hole longer than the window starts it anew.
     RollingMedian {
         /// Length of the window in ns.
         window: i64,
@@ -87,7 +88,10 @@ struct Pair {
     basis: FairBasis,
     median: RollingMedian,
     first_sample: Option<i64>,
-    next_sample: i64,
+    last_sample: i64,
+    next_sample: Option<i64>,
+    /// A touch has changed at the present instant, and nobody has looked since.
+    changed: bool,
     /// Open intervals: `[rung][direction]`, rung 0 being the instruments' own fees.
     open: Vec<[Option<Open>; 2]>,
     /// ns in which both touches and the fair basis were known.
@@ -138,7 +142,9 @@ impl Crosses {
                     _ => 0,
                 }),
                 first_sample: None,
-                next_sample: i64::MIN,
+                last_sample: i64::MIN,
+                next_sample: None,
+                changed: false,
                 open: vec![[None; 2]; rules.ladder.len() + 1],
                 observed: 0,
                 since: None,
@@ -149,38 +155,79 @@ impl Crosses {
     }
 
     /// A perpetual's next funding is known.
-    pub fn on_funding(&mut self, instrument: usize, state: FundingState) {
+    pub fn on_funding(&mut self, ts: i64, instrument: usize, state: FundingState) {
+        self.advance(ts);
         if let Some(funding) = self.funding.get_mut(instrument) {
             *funding = Some(state);
         }
+        self.pairs_of(instrument).for_each(|pair| pair.changed = true);
     }
 
-    /// The touch of an instrument is now bid and ask, in its own units; `None`: not known.
+    fn advance(&mut self, ts: i64) {
+        if ts > self.now {
+            self.settle();
+            self.now = ts;
+        }
+    }
+
+    fn pairs_of(&mut self, instrument: usize) -> impl Iterator<Item = &mut Pair> {
+        self.pairs.iter_mut().filter(move |pair| pair.a == instrument || pair.b == instrument)
+    }
+
+    /// The touch of an instrument is now bid and ask, in its own units; `None`: not known. Of several touches of one
+    /// instant only what they leave behind counts.
     pub fn on_touch(&mut self, ts: i64, instrument: usize, touch: Option<(i64, i64)>) {
-        let ts = ts.max(self.now);
-        self.now = ts;
-        let Self { factors, rules, touches, funding, pairs, found, .. } = self;
+        self.advance(ts);
+        let Self { factors, touches, pairs, now, .. } = self;
         for pair in pairs.iter_mut().filter(|pair| pair.a == instrument || pair.b == instrument) {
             // What held until now is what the past is made of, so it is sampled before the touch changes.
-            pair.sample(ts, touches, factors);
+            pair.sample(*now, touches, factors);
+            pair.changed = true;
         }
-        let Some(place) = touches.get_mut(instrument) else { return };
-        *place = touch;
-        for pair in pairs.iter_mut().filter(|pair| pair.a == instrument || pair.b == instrument) {
-            pair.look(ts, touches, factors, rules, funding, found);
+        if let Some(place) = touches.get_mut(instrument) {
+            *place = touch;
+        }
+    }
+
+    /// Looks at the touches as they stand at the present instant.
+    fn settle(&mut self) {
+        let Self { factors, rules, touches, funding, pairs, found, now } = self;
+        for pair in pairs.iter_mut().filter(|pair| pair.changed) {
+            pair.changed = false;
+            pair.look(*now, touches, factors, rules, funding, found);
         }
     }
 
     /// Ends the data at `ts`: open intervals are reported as censored, their time and the observed time counted up to it.
     pub fn finish(&mut self, ts: i64) {
         let ts = ts.max(self.now);
+        self.settle();
         for pair in &mut self.pairs {
             pair.close_all(ts, true, &mut self.found);
         }
     }
 
+    /// Runs over a path of touches `(ts, instrument, bid, ask)` in time order (a price of 0: not known), with funding
+    /// `(ts, instrument, state)` in time order, and ends the data at `end`.
+    pub fn run(
+        &mut self,
+        path: impl IntoIterator<Item = (i64, usize, i64, i64)>,
+        funding: impl IntoIterator<Item = (i64, usize, FundingState)>,
+        end: i64,
+    ) {
+        let mut funding = funding.into_iter().peekable();
+        for (ts, instrument, bid, ask) in path {
+            while let Some((since, at, state)) = funding.next_if(|(since, ..)| *since <= ts) {
+                self.on_funding(since, at, state);
+            }
+            self.on_touch(ts, instrument, (bid > 0 && ask > 0).then_some((bid, ask)));
+        }
+        self.finish(end);
+    }
+
     /// Takes the crosses found so far, in order of their ends.
     pub fn take(&mut self) -> Vec<Cross> {
+        self.settle();
         std::mem::take(&mut self.found)
     }
 
@@ -207,27 +254,35 @@ impl Pair {
         Some([side(self.a)?, side(self.b)?])
     }
 
+    /// Samples what held from the last sample up to, but not at, `ts`.
     fn sample(&mut self, ts: i64, touches: &Touches, factors: &[i64]) {
-        let FairBasis::RollingMedian { sample, .. } = self.basis else { return };
-        if ts < self.next_sample {
+        let (FairBasis::RollingMedian { window, sample, .. }, Some(next)) = (self.basis, self.next_sample) else {
             return;
-        }
+        };
         let Some([(bid_a, ask_a), (bid_b, ask_b)]) = self.touches(touches, factors) else { return };
         let ratio = (bid_b + ask_b).checked_mul(i128::from(BILLION)).map(|b| b / (bid_a + ask_a));
-        if let Some(Ok(ratio)) = ratio.map(i64::try_from) {
-            self.median.push(ts, ratio);
-            self.first_sample.get_or_insert(ts);
-            self.next_sample = ts.saturating_add(sample);
+        let Some(Ok(ratio)) = ratio.map(i64::try_from) else { return };
+        // Samples older than the window would only be dropped again.
+        let mut next = next.max(ts.saturating_sub(window));
+        while next < ts {
+            if next.saturating_sub(self.last_sample) > window {
+                self.first_sample = None;
+            }
+            self.median.push(next, ratio);
+            self.first_sample.get_or_insert(next);
+            self.last_sample = next;
+            next = next.saturating_add(sample.max(1));
         }
+        self.next_sample = Some(next);
     }
 
     /// The fair ratio of `b` to `a` in parts per billion.
     fn fair(&self, ts: i64, rules: &CrossRules, funding: &[Option<FundingState>]) -> Option<i64> {
         match self.basis {
             FairBasis::None => Some(BILLION),
-            FairBasis::RollingMedian { warm_up, .. } => {
-                self.first_sample.filter(|first| ts - first >= warm_up)?;
-                self.median.median()
+            FairBasis::RollingMedian { window, warm_up, .. } => {
+                self.first_sample.filter(|first| ts.saturating_sub(*first) >= warm_up)?;
+                if ts.saturating_sub(self.last_sample) > window { None } else { self.median.median() }
             }
             FairBasis::Funding => {
                 let premium = |i: usize| {
@@ -255,7 +310,9 @@ impl Pair {
         funding: &[Option<FundingState>],
         found: &mut Vec<Cross>,
     ) {
-        let known = self.touches(touches, factors).zip(self.fair(ts, rules, funding));
+        let both = self.touches(touches, factors);
+        self.next_sample = both.and(self.next_sample.or(Some(ts)));
+        let known = both.zip(self.fair(ts, rules, funding));
         let Some(([(bid_a, ask_a), (bid_b, ask_b)], fair)) = known else {
             self.close_all(ts, true, found);
             return;
@@ -405,6 +462,31 @@ mod tests {
     }
 
     #[test]
+    fn after_a_hole_longer_than_its_window_the_median_warms_up_anew() {
+        let basis = FairBasis::RollingMedian { window: 100, sample: 1, warm_up: 50 };
+        let mut crosses = Crosses::new(vec![1, 1], rules(basis, [0, 0], vec![])).expect("rules");
+        crosses.on_touch(0, 0, Some((1_000, 1_001)));
+        crosses.on_touch(0, 1, Some((1_000, 1_001)));
+        crosses.on_touch(90, 1, None);
+        crosses.on_touch(10_000, 1, Some((1_010, 1_011)));
+        crosses.on_touch(10_020, 1, Some((1_020, 1_021)));
+        crosses.finish(10_040);
+        assert!(own(&mut crosses).is_empty(), "20 ns of samples are no fair ratio");
+    }
+
+    #[test]
+    fn of_several_touches_of_one_instant_only_the_last_counts() {
+        let mut crosses = Crosses::new(vec![1, 1], rules(FairBasis::None, [0, 0], vec![])).expect("rules");
+        crosses.on_touch(1, 0, Some((10, 11)));
+        crosses.on_touch(1, 1, Some((15, 16)));
+        crosses.on_touch(5, 0, Some((15, 16)));
+        crosses.on_touch(5, 0, Some((12, 13)));
+        crosses.finish(9);
+        let found = own(&mut crosses);
+        assert_eq!(found.iter().map(|c| (c.start, c.end)).collect::<Vec<_>>(), [(1, 9)], "not split at 5");
+    }
+
+    #[test]
     fn funding_gives_a_perpetual_its_fair_premium() {
         let mut crosses = Crosses::new(vec![1, 1], rules(FairBasis::Funding, [0, 0], vec![])).expect("rules");
         let hour = 3_600_000_000_000;
@@ -413,7 +495,7 @@ mod tests {
         crosses.finish(3);
         assert!(own(&mut crosses).is_empty(), "without funding nothing is known");
         // 0.1 % in 4 of 8 hours is worth 0.05 %: a perpetual at +0.02 % is cheap against spot.
-        crosses.on_funding(0, FundingState { rate: 10_000_000, due: 4 * hour });
+        crosses.on_funding(3, 0, FundingState { rate: 10_000_000, due: 4 * hour });
         crosses.on_touch(4, 1, Some((100_000, 100_001)));
         crosses.finish(5);
         assert_eq!(own(&mut crosses).first().map(|cross| cross.buy), Some(0));

@@ -55,24 +55,23 @@ impl Change {
     }
 }
 
-/// So many quotes in a row that are all older than the touch mean that the touch's id was wrong, not they.
-const OLD_QUOTES: u32 = 8;
-
 /// One venue's state.
 #[derive(Clone, Debug)]
 pub struct VenueBook {
     instrument: Instrument,
     book: PriceBook,
     half: Quote,
-    touch: Option<Touch>,
-    older: u32,
+    /// The last of the quote stream and the last of the depth stream. Within a stream order is trusted; between the two
+    /// the update id decides.
+    quote: Option<(u64, Quote)>,
+    depth: Option<(u64, Quote)>,
 }
 
 impl VenueBook {
     /// A venue of which nothing is known yet.
     #[must_use]
     pub fn new(instrument: Instrument) -> Self {
-        Self { instrument, book: PriceBook::new(), half: Quote::default(), touch: None, older: 0 }
+        Self { instrument, book: PriceBook::new(), half: Quote::default(), quote: None, depth: None }
     }
 
     /// What is traded here.
@@ -88,9 +87,17 @@ impl VenueBook {
     }
 
     /// Best bid and ask now; `None` before the first message, after a loss, and while a side is empty.
+    #[inline]
     #[must_use]
     pub fn touch(&self) -> Option<Touch> {
-        self.touch.filter(|touch| touch.quote.is_two_sided())
+        let touch = match (self.quote, self.depth) {
+            (Some((sequence, quote)), depth) if depth.is_none_or(|(id, _)| sequence >= id) => {
+                Touch { quote, sequence, source: Source::Quote }
+            }
+            (_, Some((sequence, quote))) => Touch { quote, sequence, source: Source::Depth },
+            _ => return None,
+        };
+        touch.quote.is_two_sided().then_some(touch)
     }
 
     /// Takes an event of this venue. `Some` at the end of a message that concerns quotes or depth.
@@ -102,11 +109,8 @@ impl VenueBook {
                 if !event.flags.contains(Flags::LAST) {
                     return None;
                 }
-                let newest = !self.book.is_stale() && self.touch.is_none_or(|touch| event.sequence > touch.sequence);
-                if newest {
-                    self.touch = Some(Touch { quote, sequence: event.sequence, source: Source::Depth });
-                    self.older = 0;
-                }
+                let newest = !self.book.is_stale() && self.quote.is_none_or(|(sequence, _)| event.sequence > sequence);
+                self.depth = (!self.book.is_stale()).then_some((event.sequence, quote));
                 Some(Change::Depth { newest })
             }
             Kind::Quote => {
@@ -118,18 +122,13 @@ impl VenueBook {
                     return None;
                 }
                 let quote = std::mem::take(&mut self.half);
-                let known = self.touch.is_none_or(|touch| event.sequence >= touch.sequence);
-                self.older = if known { 0 } else { self.older + 1 };
-                let newest = known || self.older >= OLD_QUOTES;
-                if newest {
-                    self.touch = Some(Touch { quote, sequence: event.sequence, source: Source::Quote });
-                    self.older = 0;
-                }
+                let newest = self.depth.is_none_or(|(sequence, _)| event.sequence >= sequence);
+                self.quote = Some((event.sequence, quote));
                 Some(Change::Quote { quote, newest })
             }
             Kind::Gap if !event.flags.contains(Flags::TRADES) => {
                 self.book.apply(event);
-                self.touch = None;
+                (self.quote, self.depth) = (None, None);
                 Some(Change::Lost)
             }
             _ => None,
@@ -224,12 +223,19 @@ mod tests {
     }
 
     #[test]
+    fn quotes_that_lag_behind_the_depth_never_move_the_touch_back() {
+        let mut venue = venue();
+        for _ in 0..100 {
+            assert!(matches!(quote(&mut venue, 97, 103, 9), Some(Change::Quote { newest: false, .. })));
+        }
+        assert_eq!(venue.touch().map(|touch| touch.source), Some(Source::Depth));
+    }
+
+    #[test]
     fn one_absurd_update_id_does_not_silence_the_quotes_that_follow() {
         let mut venue = venue();
         quote(&mut venue, 98, 102, u64::MAX);
-        for sequence in 12..20 {
-            quote(&mut venue, 97, 103, sequence);
-        }
+        quote(&mut venue, 97, 103, 12);
         assert_eq!(venue.touch().map(|touch| touch.quote.bid), Some(Price(97)));
     }
 

@@ -174,7 +174,7 @@ impl Binance {
             return Ok((usize::MAX, Message::Other));
         }
         let sole = (kind == "snapshot" && self.streams.len() == 1).then_some(0);
-        reading.symbol = head.symbol.as_deref().unwrap_or_default().to_owned();
+        reading.symbol = cut(head.symbol.as_deref().unwrap_or_default(), 48);
         reading.stream = match &head.symbol {
             Some(symbol) => self.find(symbol.as_bytes()),
             None => sole,
@@ -246,7 +246,7 @@ impl<'a> Reading<'a> {
     }
 
     fn malformed(&self, offset: usize, message: String) -> Box<Failure> {
-        self.fail(offset, 0, FeedErrorKind::Malformed { venue: self.feed.venue, message })
+        self.fail(offset, 0, FeedErrorKind::Malformed { venue: self.feed.venue, message: cut(&message, 160) })
     }
 
     fn fail(&self, offset: usize, sequence: u64, kind: FeedErrorKind) -> Box<Failure> {
@@ -270,7 +270,7 @@ impl<'a> Reading<'a> {
 
     fn price(&self, field: &'static str, text: &str, unit: Unit, sequence: u64) -> Result<i64, Box<Failure>> {
         unit.parse_count(text.as_bytes()).map_err(|error| {
-            let kind = FeedErrorKind::Decimal { field, text: cut(text), error };
+            let kind = FeedErrorKind::Decimal { field, text: cut(text, 48), error };
             self.fail(self.offset(text), sequence, kind)
         })
     }
@@ -278,7 +278,7 @@ impl<'a> Reading<'a> {
     fn size(&self, field: &'static str, text: &str, unit: Unit, sequence: u64) -> Result<i64, Box<Failure>> {
         let size = self.price(field, text, unit, sequence)?;
         if size < 0 {
-            let kind = FeedErrorKind::NegativeSize { field, text: cut(text) };
+            let kind = FeedErrorKind::NegativeSize { field, text: cut(text, 48) };
             return Err(self.fail(self.offset(text), sequence, kind));
         }
         Ok(size)
@@ -303,15 +303,41 @@ impl<'a> Reading<'a> {
 }
 
 /// Hostile text is shown, but not at any length.
-fn cut(text: &str) -> String {
-    text.chars().take(48).collect()
+fn cut(text: &str, length: usize) -> String {
+    text.chars().take(length).collect()
 }
 
 /// The finest decimals that prices and sizes of a capture show, zeros stripped.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Decimals {
-    price: u8,
-    size: u8,
+    price: Finest,
+    size: Finest,
+}
+
+/// The finest decimals of one field, and its most digits before the point: together they must fit 18.
+#[derive(Clone, Copy, Debug, Default)]
+struct Finest {
+    decimals: u8,
+    whole: u8,
+}
+
+impl Finest {
+    fn see(&mut self, text: &str) {
+        // Finer or larger than anything that trades: the reader will refuse it, so it must not choose the unit.
+        let Ok((_, digits @ 1..=999_999_999_999_999_999, exponent @ -12..=12)) = decimal_parts(text.as_bytes()) else {
+            return;
+        };
+        let whole = i32::try_from(digits.ilog10()).unwrap_or(0) + 1 + exponent;
+        if whole <= 12 {
+            self.decimals = self.decimals.max(u8::try_from(-exponent).unwrap_or(0));
+            self.whole = self.whole.max(u8::try_from(whole).unwrap_or(0));
+        }
+    }
+
+    const fn unit(self) -> Unit {
+        let room = 18 - self.whole;
+        Unit::decimals(if self.decimals < room { self.decimals } else { room })
+    }
 }
 
 impl Decimals {
@@ -331,19 +357,14 @@ impl Decimals {
     }
 
     fn see(&mut self, price: &str, size: &str) {
-        let finest = |text: &str, so_far: u8| match decimal_parts(text.as_bytes()) {
-            // Finer than any unit: the reader will refuse it, so it must not choose the unit.
-            Ok((_, 1.., exponent @ -18..=-1)) => so_far.max(u8::try_from(-exponent).unwrap_or(so_far)),
-            _ => so_far,
-        };
-        self.price = finest(price, self.price);
-        self.size = finest(size, self.size);
+        self.price.see(price);
+        self.size.see(size);
     }
 
     /// The units of price and size.
     #[must_use]
     pub const fn units(&self) -> (Unit, Unit) {
-        (Unit::decimals(self.price), Unit::decimals(self.size))
+        (self.price.unit(), self.size.unit())
     }
 }
 

@@ -199,29 +199,25 @@ fn another_symbols_message_leaves_our_book_as_it_is() {
 }
 
 #[test]
-fn an_absurd_id_does_not_silence_a_stream_for_ever() {
-    let mut feed = feed(&spot());
-    let mut tape = Tape::default();
-    let mut give = |second: i64, frame: &str| {
-        let from = tape.len();
-        let outcome = feed.on_frame(Nanos(second * 1_000_000_000), frame.as_bytes(), &mut tape).expect("a frame");
-        (outcome, tape.kind[from..].first().copied())
-    };
-    give(1, &snapshot(8));
-    assert_eq!(give(1, &diff(9, 900, None, "91")).0, Outcome::Depth);
-    assert_eq!(give(2, &diff(10, 10, None, "92")), (Outcome::Repeated, None));
-    assert_eq!(give(7, &diff(11, 11, None, "93")), (Outcome::Held, Some(Kind::Gap as u8)));
-    assert_eq!(give(8, &snapshot(11)).0, Outcome::Snapshot);
-    assert_eq!(give(8, &diff(12, 12, None, "94")).0, Outcome::Depth);
+fn an_absurd_id_of_a_depth_message_is_a_gap_at_the_next() {
+    let frames =
+        [snapshot(8), diff(9, 900, None, "91"), diff(10, 10, None, "92"), snapshot(10), diff(11, 11, None, "94")];
+    let (results, events) = play(&spot(), &frames);
+    assert_eq!(results[2], Ok(Outcome::Held), "older, yet not one that was applied");
+    let gap = events.iter().find(|event| event.kind == Kind::Gap).expect("a gap");
+    assert!(gap.flags.contains(Flags::OURS));
+    assert_eq!(results[3..], [Ok(Outcome::Snapshot), Ok(Outcome::Depth)]);
+}
 
+#[test]
+fn an_absurd_id_of_a_quote_or_trade_costs_two_messages() {
     let quote = |id: u64| format!(r#"{{"u":{id},"s":"BTCUSDT","b":"1.00","B":"2","a":"1.01","A":"3"}}"#);
     let trade =
         |id: u64| format!(r#"{{"e":"trade","E":1,"s":"BTCUSDT","t":{id},"p":"1.00","q":"2","T":1,"m":true,"M":true}}"#);
     for (frame, outcome) in [(&quote as &dyn Fn(u64) -> String, Outcome::Quote), (&trade, Outcome::Trade)] {
-        assert_eq!(give(10, &frame(900)).0, outcome);
-        assert_eq!(give(11, &frame(9)).0, Outcome::Repeated);
-        assert_eq!(give(16, &frame(10)).0, outcome);
-        assert_eq!(give(16, &frame(11)).0, outcome);
+        let (results, _) = play(&spot(), &[900, 9, 10, 11, 12].map(frame));
+        let taken = Ok(outcome);
+        assert_eq!(results, [taken.clone(), Ok(Outcome::Repeated), Ok(Outcome::Repeated), taken.clone(), taken]);
     }
 }
 
@@ -270,6 +266,11 @@ fn the_scanner_reads_every_real_frame_as_serde_json_does() {
     }
 }
 
+/// How many times the usual number of cases to try: `make slow` asks for more.
+fn slow() -> u32 {
+    std::env::var("CROSSBOOK_SLOW").map_or(1, |factor| factor.parse().expect("CROSSBOOK_SLOW: a whole number"))
+}
+
 #[test]
 fn what_the_scanner_accepts_of_mutated_real_frames_means_the_same_to_serde_json() {
     let frames = real_frames();
@@ -277,7 +278,8 @@ fn what_the_scanner_accepts_of_mutated_real_frames_means_the_same_to_serde_json(
         return;
     }
     let mutation = (any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..7_u8, any::<u8>());
-    let config = ProptestConfig { cases: 300_000, failure_persistence: None, ..ProptestConfig::default() };
+    let cases = 300_000 * slow();
+    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
     let hits = std::cell::Cell::new((0, 0));
     proptest!(config, |(mutations in prop::collection::vec(mutation, 1..4))| {
         let (instrument, mut frame) = frames[mutations[0].0.index(frames.len())].clone();
@@ -300,11 +302,11 @@ fn what_the_scanner_accepts_of_mutated_real_frames_means_the_same_to_serde_json(
         hits.set((all + 1, fast + u32::from(agree(&instrument, &frame))));
     });
     let (all, fast) = hits.get();
-    assert!(all >= 300_000 && fast > all / 50, "{all} mutants, of which the scanner read {fast}");
+    assert!(all >= cases && fast > all / 50, "{all} mutants, of which the scanner read {fast}");
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 5_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 5_000 * slow(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_bytes_at_all_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
