@@ -91,13 +91,30 @@ def test_units_of_an_unknown_symbol_are_the_finest_of_the_whole_file_cached_and_
     assert "units of binance-spot:ETHUSDT are not declared" in caplog.text
     assert capture.tape().to_polars().filter(pl.col("kind") == QUOTE)["price"][-2] == 1_000_025
     assert capture.fault_count == 0
-    assert xb.read_instruments(cache) == capture.instruments
 
     caplog.clear()
-    # Another file under the same name: were it looked at, the units would be coarser.
-    write(path, tickers(3, symbol="ETHUSDT"))
     assert xb.open(path, cache=cache).instruments == capture.instruments
     assert not caplog.records
+
+
+def test_cached_units_hold_for_the_file_they_were_measured_on_and_no_other(tmp_path: Path) -> None:
+    cache = tmp_path / "units.json"
+    coarse = write(tmp_path / "a" / "spot-ethusdt.gz", tickers(3, symbol="ETHUSDT"))
+    fine = write(tmp_path / "b" / "spot-ethusdt.gz", tickers(3, symbol="ETHUSDT", size="0.001"))
+    assert [xb.open(path, cache=cache).instruments[0].size_unit for path in (coarse, fine)] == ["1", "0.001"]
+    assert xb.open(fine, cache=cache).fault_count == 0
+    assert len(json.loads(cache.read_text())) == 2
+    # The same name, changed since.
+    write(coarse, tickers(4, symbol="ETHUSDT", size="0.01"))
+    assert xb.open(coarse, cache=cache).instruments[0].size_unit == "0.01"
+
+
+@pytest.mark.parametrize("text", ["", "{}x", "[1]", '[{"file": "a"}]'])
+def test_a_cache_of_units_that_is_none_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    path, cache = write(tmp_path / "spot-btcusdt.gz", tickers(1)), tmp_path / "units.json"
+    cache.write_text(text)
+    with pytest.raises(xb.DataError, match=r"units.json: expected a cache of units"):
+        xb.open(path, cache=cache)
 
 
 @pytest.mark.parametrize("name", ["binance-spot-btcusdt.gz", "spot-BTCUSDT.2024-08-08.gz", "spot-btcusdt.log"])

@@ -79,7 +79,7 @@ def test_info_says_what_the_capture_holds(demo: Path, here: Callable[..., Here])
 
 def test_study_prints_json_for_machines_and_writes_report_and_parquet(studied: tuple[dict, Path]) -> None:
     found, out = studied
-    assert {"part", "measure", "value", "lo", "hi", "unit"} == set(found["summary"][0])
+    assert {"part", "measure", "value", "lo", "hi", "unit", "bounds"} == set(found["summary"][0])
     (peak,) = (row for row in found["summary"] if row["measure"] == "peak lag, quote mids")
     assert peak["value"] == pytest.approx(80, rel=0.1)
     assert Path(found["report"]).read_text(encoding="utf-8").startswith("<!")
@@ -108,6 +108,14 @@ def test_start_and_end_are_iso_or_nanoseconds(demo: Path, tmp_path: Path, here: 
     assert quotes.len() > 1_000
 
 
+def test_eight_digits_are_a_day_and_seventeen_are_nanoseconds() -> None:
+    assert cli._time("20240808") == cli._time("2024-08-08T00:00:00Z") == 1_723_075_200 * 10**9
+    assert cli._time("1" * 17) == int("1" * 17)
+    for text in ("1723075200", "1723075200000", "-1", "9" * 19):
+        with pytest.raises(xb.DataError, match="expected ISO 8601"):
+            cli._time(text)
+
+
 @pytest.mark.parametrize(
     ("extra", "says"),
     [
@@ -120,7 +128,8 @@ def test_start_and_end_are_iso_or_nanoseconds(demo: Path, tmp_path: Path, here: 
         (("--start", "9" * 30), "expected"),
         (("--start", "--5"), "expected"),
         (("--start", "²"), "expected"),
-        (("--end", "2001-01-01"), "expected"),
+        (("--end", "2001-01-01"), "end 2001-01-01 00:00:00"),
+        (("--start", "20400101"), "start 2040-01-01 00:00:00"),
         (("--fee", "usdm"), "expected NAME=BP such as usdm=5"),
         (("--fee", "kraken=5"), "expected one of"),
         (("--fee", "usdm=nan"), "fees"),
@@ -189,7 +198,7 @@ def test_the_cache_of_units_lies_beside_the_output(
     study = ("study", capture, "--primary", "usdm", "--secondary", "spot", "--out", out, "--json")
     first = ok(here(*study))
     assert "units of binance-spot:XYZUSDT are not declared" in caplog.text
-    assert {i.symbol for i in xb.read_instruments(out / "instruments.json")} == {"XYZUSDT"}
+    assert {row["instrument"]["symbol"] for row in json.loads((out / "units.json").read_text())} == {"XYZUSDT"}
     caplog.clear()
     assert ok(here(*study)) == first
     assert not caplog.records

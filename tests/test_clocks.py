@@ -75,6 +75,15 @@ def test_untimed_quotes_are_placed_between_depth_messages_by_update_id() -> None
     assert found["imputed"].to_list() == [False, True, True, True, True, True, False, False]
 
 
+def test_through_a_hole_in_the_depth_messages_nothing_is_interpolated() -> None:
+    second, steps = 1_000_000_000, [0, 100, 200, 300, 2_000, 2_100]  # ms
+    depth = frame([10, 20, 30, 40, 50, 60], [START + ms * second // 1_000 for ms in steps])
+    found = impute_times(frame([15, 40, 45, 50, 55], [0] * 5), depth)
+    expected = [START + ms * second // 1_000 if ms else 0 for ms in (50, 300, 0, 2_000, 2_050)]
+    assert found["ts_event"].to_list() == expected
+    assert found["imputed"].to_list() == [True, True, False, True, True]
+
+
 def test_ids_and_times_too_large_for_floats_are_placed_to_the_nanosecond() -> None:
     first, ts = 2**60 + 1, 1_723_161_253_937_085_768
     depth = frame([first, first + 100], [ts, ts + 100])

@@ -14,7 +14,7 @@ from conftest import builtin, write
 import crossbook as xb
 from crossbook import _core
 from crossbook.errors import DataError
-from crossbook.study import cross_ladder, crosses, default_fair_basis, find_crosses
+from crossbook.study import cross_ladder, cross_share, crosses, default_fair_basis, find_crosses
 
 SPOT, USDM = builtin("spot"), builtin("usdm")
 BOTH = [SPOT, USDM]
@@ -111,6 +111,45 @@ def test_contracts_and_currencies_decide_the_default_fair_basis() -> None:
     assert default_fair_basis(SPOT, USDM) == "rolling_median"
     usd = xb.Instrument.from_json(json.dumps(json.loads(SPOT.to_json()) | {"symbol": "BTCUSD", "quote": "USD"}))
     assert default_fair_basis(SPOT, usd) == "rolling_median"
+    december = xb.Instrument.from_json(json.dumps(json.loads(USDM.to_json()) | {"delivery": "241227"}))
+    assert default_fair_basis(USDM, december) == "rolling_median"
+    assert default_fair_basis(december, december) == "none"
+
+
+def spans(*rows: tuple[int, int]) -> pl.DataFrame:
+    """Crosses as (start, end), in seconds."""
+    frame = pl.DataFrame(rows, schema={"start": pl.Int64, "end": pl.Int64}, orient="row")
+    return (frame * SECOND).with_columns(direction=pl.lit("buy a, sell b"))
+
+
+def watched(*rows: tuple[int, int]) -> pl.DataFrame:
+    """A basis as (ts, held), in seconds."""
+    return pl.DataFrame(rows, schema={"ts": pl.Int64, "held_ns": pl.Int64}, orient="row") * SECOND
+
+
+def test_the_share_of_time_crossed_carries_an_interval_of_its_blocks() -> None:
+    found, basis = spans(*[(20 * n, 20 * n + n % 3) for n in range(30)]), watched((0, 300), (300, 300))
+    share, lo, hi = cross_share(found, basis, fair_basis="none")
+    assert share == pytest.approx(30 / 600)
+    assert lo is not None
+    assert hi is not None
+    assert 0 < lo < share < hi < 0.1
+    assert cross_share(found, basis, fair_basis="none") == (share, lo, hi)
+    assert cross_share(found, basis, fair_basis="none", seed=1) != (share, lo, hi)
+
+
+def test_time_in_which_a_touch_is_unknown_or_the_median_warms_up_is_not_observed() -> None:
+    found = spans((20, 25))
+    assert cross_share(found, watched((0, 30), (80, 20)), fair_basis="none")[0] == pytest.approx(5 / 50)
+    assert cross_share(found, watched((0, 30), (80, 20)), fair_basis="rolling_median")[0] == pytest.approx(5 / 40)
+    # A cross from end to end of each block: nothing to vary.
+    assert cross_share(spans((0, 100)), watched((0, 100)), fair_basis="none") == (1.0, 1.0, 1.0)
+
+
+def test_no_cross_gives_no_interval_and_no_time_no_share() -> None:
+    assert cross_share(spans(), watched((0, 100)), fair_basis="none") == (0.0, None, None)
+    assert cross_share(spans(), watched(), fair_basis="none") == (None, None, None)
+    assert cross_share(spans(), watched((0, 5)), fair_basis="rolling_median") == (None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +217,7 @@ def test_funding_comes_from_mark_prices_of_the_capture(tmp_path: Path, with_mark
     futures = [quote(1, 1, "100.9", "101.0"), quote(5, 2, "101.2", "101.3"), quote(9, 3, "100.9", "101.0")]
     futures = [text.replace('"u"', '"e":"bookTicker","u"') for text in futures]
     write(tmp_path / "usdm-btcusdt.gz", marks + futures)
-    write(tmp_path / "spot-btcusdt.gz", [quote(1, 1, "99.98", "100.00")])
+    write(tmp_path / "spot-btcusdt.gz", [quote(1, 1, "99.98", "100.00"), quote(9, 2, "99.98", "100.00")])
     study = xb.Study(
         xb.open(tmp_path), primary="usdm", secondary="spot", fair_basis="funding", fees_bp={"usdm": 0, "spot": 0}
     )

@@ -78,17 +78,30 @@ def test_a_lost_touch_leaves_a_hole_and_is_not_filled_over() -> None:
     assert found.select("ts", "mid_secondary").rows() == [(2, 101.0), (8, 102.0)]
 
 
+def test_the_value_before_a_loss_holds_until_the_loss_and_not_through_the_hole() -> None:
+    lost = touches((1, 101.0), (4, None), (1_000, 102.0), (1_003, 102.0))
+    found = basis(touches((1, 100.0)), lost)
+    assert found.select("ts", "held_ns").rows() == [(1, 3), (1_000, 3), (1_003, 0)]
+    assert basis_summary(found)["basis_bp"].item() == pytest.approx(150.0)
+
+
+def test_the_basis_ends_where_watching_did() -> None:
+    found = basis(touches((1, 100.0), (9, 100.0)), touches((3, 101.0)), end=7)
+    assert found.select("ts", "held_ns").rows() == [(3, 4)]
+
+
 def test_the_basis_on_the_event_clock_uses_event_times() -> None:
     found = basis(touches((1, 100.0)), touches((3, 101.0)), clock="event")
     assert found["ts"].to_list() == [1_003]
 
 
 def test_a_basis_is_summarised_by_the_time_it_held() -> None:
-    frame = pl.DataFrame({"ts": [0, 3_000_000_000, 4_000_000_000], "basis_bp": [1.0, 5.0, 99.0]})
+    held = [3_000_000_000, 1_000_000_000, 0]
+    frame = pl.DataFrame({"ts": [0, 3_000_000_000, 4_000_000_000], "held_ns": held, "basis_bp": [1.0, 5.0, 99.0]})
     (found,) = basis_summary(frame, block_s=1.0).iter_rows(named=True)
     assert found["basis_bp"] == pytest.approx((3 * 1.0 + 1 * 5.0) / 4)
     assert (found["p50"], found["p95"], found["instants"]) == (1.0, 5.0, 3)
     assert found["lo"] <= found["basis_bp"] <= found["hi"]
     assert basis_summary(frame, block_s=1.0).equals(basis_summary(frame, block_s=1.0))
-    with pytest.raises(DataError, match="at least two instants, found 1"):
-        basis_summary(frame[:1])
+    with pytest.raises(DataError, match="for some time, found 1 instants"):
+        basis_summary(frame[2:])

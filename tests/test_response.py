@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossbook.errors import DataError
-from crossbook.study.response import _student_quantile, mid_moves, response, responses, touch_flow
+from crossbook.study.response import _student_quantile, aggressor_orders, mid_moves, response, responses, touch_flow
 
 MS = 1_000_000
 START = 1_700_000_000_000_000_000
@@ -76,6 +76,24 @@ def test_trades_at_that_price_and_side_between_the_quotes_explain_a_smaller_size
     assert found == [("cancel", "bid", -1, 10.0, size) for size in left]
 
 
+def test_trades_received_after_their_quote_explain_it_by_engine_time_on_the_receive_clock():
+    rows = quotes([(0, 10, 5, 11, 1), (2, 10, 2, 11, 1), (9, 10, 2, 11, 1)])
+    late = trades([(2, 10, 3, -1)]).with_columns(ts_recv=START + 3 * MS)
+    assert touch_flow(rows, late).height == 0
+    # Where one of them carries no engine time there is only the clock.
+    assert touch_flow(rows.with_columns(ts_event=pl.lit(0, pl.Int64)), late)["size"].to_list() == [3.0]
+
+
+def test_a_trade_explains_the_first_reductions_of_its_engine_instant_and_no_more_than_its_size():
+    rows = quotes([(0, 10, 9, 11, 1), (2, 10, 7, 11, 1), (3, 10, 4, 11, 1), (4, 10, 3, 11, 1)])
+    instant = [START, *[START + 2 * MS] * 3]
+    found = touch_flow(rows.with_columns(ts_event=pl.Series(instant)), trades([(2, 10, 4, -1)]))
+    assert found.select("ts_recv", "kind", "size").rows() == [
+        (START + 3 * MS, "cancel", 1.0),
+        (START + 4 * MS, "cancel", 1.0),
+    ]
+
+
 def test_rounding_is_no_cancellation():
     assert flow([(0, 10, 1.3, 11, 1), (2, 10, 1.0, 11, 1)], [(1, 10, 0.3, -1)]) == []
 
@@ -93,6 +111,33 @@ def test_mid_moves_carry_the_sign_and_the_size_in_basis_points():
     assert found["ts_recv"].to_list() == [START + 2 * MS, START + 3 * MS]
     assert found["sign"].to_list() == [1, -1]
     assert found["size_bp"].to_list() == pytest.approx([1e4 * math.log(13 / 11), 1e4 * math.log(13 / 12)])
+
+
+def test_consecutive_fills_of_one_engine_time_and_side_are_one_order():
+    fills = trades([(1, 10, 1, 1), (1, 11, 3, 1), (1, 11, 1, -1), (1, 12, 1, 1), (2, 12, 1, 1)])
+    received = fills.with_columns(ts_recv=pl.Series([START + n for n in range(5)]))
+    found = aggressor_orders(received)
+    assert found.columns == ["ts_recv", "ts_event", "side", "price", "size", "fills"]
+    assert found.drop("ts_event").rows() == [
+        (START, 1, 10.75, 4.0, 2),
+        (START + 2, -1, 11.0, 1.0, 1),
+        (START + 3, 1, 12.0, 1.0, 1),
+        (START + 4, 1, 12.0, 1.0, 1),
+    ]
+
+
+def test_fills_without_engine_time_are_one_order_by_receive_time():
+    fills = trades([(1, 10, 1, 1), (1, 11, 3, 1), (2, 11, 1, 1)]).with_columns(ts_event=pl.lit(0, pl.Int64))
+    assert aggressor_orders(fills)["fills"].to_list() == [2, 1]
+    with pytest.raises(DataError, match="'size'"):
+        aggressor_orders(fills.drop("size"))
+
+
+def test_a_sweep_of_fifty_fills_is_one_event_of_the_response():
+    frame = quotes([(ms, 10 + ms, 1, 11 + ms, 1) for ms in range(100)])
+    sweep = trades([(40, 51, 1, 1)] * 50 + [(60, 71, 1, -1)])
+    found = responses(frame, sweep, frame, horizon_ms=20).filter(pl.col("event") == "trade")
+    assert found["events"].unique().to_list() == [2]
 
 
 def events(rows: list[tuple[int, int]]) -> pl.DataFrame:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from html import unescape
 from pathlib import Path
 
 import polars as pl
@@ -10,6 +12,8 @@ import pytest
 from conftest import frame, head, is_depth, loads, write
 
 import crossbook as xb
+from crossbook.study import aggressor_orders
+from crossbook.viz.theme import number
 
 SECOND = 1_000_000_000
 
@@ -106,6 +110,94 @@ def test_what_cannot_be_computed_is_a_typed_error(capture: xb.Capture, options: 
     study = xb.Study(capture, primary="usdm", secondary="spot", **options)
     with pytest.raises(xb.Error):
         _ = study.summary
+
+
+def test_a_part_in_which_a_venue_shows_nothing_is_an_error_that_names_the_part(capture: xb.Capture) -> None:
+    study = xb.Study(capture, primary="usdm", secondary="spot", start=2_000_000_000 * SECOND)
+    with pytest.raises(xb.DataError, match=r"start 2033-05-18 03:33:20.* expected a touch of binance-usdm:BTCUSDT"):
+        _ = study.summary
+
+
+def test_a_venue_that_ends_early_ends_basis_and_crosses_and_is_named(
+    study: xb.Study, demo: Path, tmp_path: Path
+) -> None:
+    lines = head(demo / "spot-btcusdt.gz")
+    write(tmp_path / "spot-btcusdt.gz", lines[: len(lines) // 2])
+    (tmp_path / "usdm-btcusdt.gz").write_bytes((demo / "usdm-btcusdt.gz").read_bytes())
+    cut = xb.Study(xb.open(tmp_path), primary="usdm", secondary="spot", fees_bp={"usdm": 2, "spot": 2})
+    end = int(lines[len(lines) // 2 - 1].split(b" ")[0])
+    lost = (study.primary.quotes["ts_recv"][-1] - end) / 1e9
+    assert lost > 20
+    (said,) = (text for text in cut.warnings if "ends" in text)
+    assert said == f"spot ends {lost:.1f} s before usdm: basis and crosses end with it."
+    assert not any("ends" in text for text in study.warnings)
+    assert cut.shared_end == end
+    assert (cut.basis["ts"] + cut.basis["held_ns"]).max() == end
+    assert cut.crosses["end"].max() <= end
+    assert cut.observed_s < study.observed_s - lost + 1
+
+
+def test_missing_trades_are_a_warning_of_their_own(demo: Path, tmp_path: Path) -> None:
+    lines = head(demo / "usdm-btcusdt.gz")
+    at = next(i for i, line in enumerate(lines) if i > 500 and b'"e":"trade"' in line)
+    write(tmp_path / "usdm-btcusdt.gz", lines[:at] + lines[at + 1 :])
+    (tmp_path / "spot-btcusdt.gz").write_bytes((demo / "spot-btcusdt.gz").read_bytes())
+    warnings = xb.Study(xb.open(tmp_path), primary="usdm", secondary="spot").warnings
+    assert "usdm-btcusdt.gz: 1 gaps in the trades: trades are missing, the book is not touched." in warnings
+    assert not any("until the next snapshot" in text for text in warnings)
+
+
+def test_too_short_a_capture_for_a_lead_says_how_short(capture: xb.Capture, study: xb.Study) -> None:
+    first = study.primary.quotes["ts_recv"][0]
+    short = xb.Study(capture, primary="usdm", secondary="spot", start=first, end=first + 2 * SECOND)
+    with pytest.raises(xb.DataError, match=r"lead-lag: expected at least 6 blocks of 1 s .* found 1\.\d+ s"):
+        _ = short.lead_lag
+
+
+def test_the_summary_says_what_its_bounds_are_and_counts_orders_and_fills(study: xb.Study) -> None:
+    bounds = dict(study.summary.select("measure", "bounds").iter_rows())
+    assert bounds["spot: receive − event"] == "5–95 % of messages"
+    assert bounds["spot: spread"] == "5–95 % of touches"
+    assert bounds["peak lag, quote mids"] == bounds["share of time crossed net of fees"] == "95 % interval"
+    assert (study.summary["bounds"].is_null() == study.summary["lo"].is_null()).all()
+    values = dict(study.summary.select("measure", "value").iter_rows())
+    orders, fills = values["primary aggressor orders"], values["their fills"]
+    assert fills == study.primary.trades.height
+    assert orders == aggressor_orders(study.primary.trades).height
+
+
+def text_of(study: xb.Study, path: Path) -> str:
+    """The report's words."""
+    html = re.sub(r"<(style|svg).*?</\1>", "", study.report(path).read_text(encoding="utf-8"), flags=re.DOTALL)
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", unescape(html)))
+
+
+def test_the_report_claims_no_more_than_was_found(capture: xb.Capture, study: xb.Study, tmp_path: Path) -> None:
+    said = text_of(study, tmp_path / "report.html")
+    # A capture of a minute: twelve blocks.
+    assert 4 < study.block_s < 6
+    assert f"bootstrap of {study.block_s:.3g} s blocks" in said
+    assert "10 s blocks" not in said
+    assert "receive minus event is positive, as a delay must be, so nothing contradicts the two clocks" in said
+    for row in study.lead_lag_summary.iter_rows(named=True):
+        assert f"on {row['series']} the contrast peaks at {row['peak_lag_ms']:g} ms" in said
+    orders, fills = study.orders
+    assert f"of {orders:,} orders, {fills:,} fills." in said
+    share, lo, hi = (number(value * 100) for value in study.cross_share if value is not None)
+    assert f"overlapped {share} % [{lo}, {hi}] of the time" in said
+
+
+def test_a_claim_that_was_only_asked_for_is_said_to_be_so_and_a_ladder_to_end(
+    capture: xb.Capture, tmp_path: Path
+) -> None:
+    fees = {"usdm": 500, "spot": 500}
+    asked = xb.Study(capture, primary="usdm", secondary="spot", fair_basis="none", fees_bp=fees)
+    # Its crosses are gone below 15 bp, so the ladder is cut short instead.
+    asked.__dict__["ladder"] = asked.ladder.filter(pl.col("fee_bp") <= 1)
+    said = text_of(asked, tmp_path / "report.html")
+    assert "taken as the same claim, as asked" in said
+    assert "crosses are left up to 1 bp, where the ladder ends" in said
+    assert "gone above" not in said
 
 
 def test_one_venue_against_itself_has_no_crosses_but_all_else(capture: xb.Capture, tmp_path: Path) -> None:

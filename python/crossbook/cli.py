@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -44,16 +43,19 @@ def _root(
 
 
 def _time(text: str | None) -> int | None:
-    """Nanoseconds since the epoch from an ISO 8601 time (UTC unless it says otherwise) or a whole number of ns."""
+    """Nanoseconds since the epoch from an ISO 8601 time (UTC unless it says otherwise) or, from 17 digits on, of ns.
+
+    Fewer digits are a date or a mistake: 20240808 is a day. Raises `DataError`.
+    """
     if text is None:
         return None
-    with suppress(ValueError):
+    if len(text) >= 17 and text.isascii() and text.isdigit() and int(text) < 1 << 63:
         return int(text)
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise DataError(
-            f"time {text!r}: expected ISO 8601 such as 2024-08-08T23:55:00, or ns since the epoch"
+            f"time {text!r}: expected ISO 8601 such as 2024-08-08T23:55:00, or ns since the epoch (17 digits or more)"
         ) from None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     # A float of seconds does not hold microseconds of this century exactly, so they go their own way.
@@ -123,7 +125,7 @@ def study(
     secondary: Annotated[str, typer.Option(help="The venue that may follow.")],
     out: Annotated[Path, typer.Option(help="Folder for report.html and the DataFrames as Parquet.")] = Path("report"),
     start: Annotated[
-        str | None, typer.Option(help="Study from here: ISO 8601 (UTC) or ns, on the clock chosen.")
+        str | None, typer.Option(help="Study from here: ISO 8601 (UTC) or ns (17 digits or more), on the clock chosen.")
     ] = None,
     end: Annotated[str | None, typer.Option(help="Study up to here, exclusive.")] = None,
     clock: Annotated[str, typer.Option(help="recv: our clock; event: the exchange's.")] = "recv",
@@ -147,7 +149,7 @@ def study(
     # The renderer takes 0.3 s to start: let it do so while the capture is read.
     viz.warm_up()
     out.mkdir(parents=True, exist_ok=True)
-    opened = xb.open(capture, instruments=instruments, cache=out / "instruments.json")
+    opened = xb.open(capture, instruments=instruments, cache=out / "units.json")
     advance, stop = _progress(as_json)
     try:
         made = xb.Study(

@@ -42,6 +42,17 @@ def test_usdm_leads_spot_by_40_to_150_ms_with_a_ratio_above_five(
     assert found["leader"] == "primary"
 
 
+def test_a_sweep_is_one_order_and_its_response_is_that_of_an_independent_count(
+    studies: Callable[[str, str], xb.Study],
+) -> None:
+    study = studies("usdm", "spot")
+    orders, fills = study.orders
+    assert fills > 3.5 * orders
+    at = study.response.row(by_predicate=(pl.col("event") == "trade") & (pl.col("offset_ms") == 1_000), named=True)
+    # A review's own count by engine time and side, without this package: 0.21 bp [0.15, 0.27].
+    assert [round(at[name], 2) for name in ("mean_bp", "lo_bp", "hi_bp")] == [0.21, 0.15, 0.27]
+
+
 def test_the_roles_exchanged_give_the_opposite_lag(studies: Callable[[str, str], xb.Study]) -> None:
     ahead, behind = (quote_mids(studies(*pair)) for pair in (("usdm", "spot"), ("spot", "usdm")))
     assert behind["peak_lag_ms"] == -ahead["peak_lag_ms"]

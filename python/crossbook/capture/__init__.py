@@ -15,7 +15,7 @@ from crossbook._core import Instrument, Tape
 from crossbook.errors import CaptureError, DataError, InstrumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 __all__ = ["Capture", "open", "read_instruments", "write_instruments"]
 
@@ -59,6 +59,33 @@ def write_instruments(path: str | Path, instruments: Iterable[Instrument]) -> No
     """Write instruments as JSON that `read_instruments` reads."""
     entries = [json.loads(instrument.to_json()) for instrument in instruments]
     Path(path).write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
+
+
+def _stamp(path: Path) -> tuple[str, int, int]:
+    """What tells a file from another, or from what it was: name, bytes, time of change in ns."""
+    about = path.stat()
+    return path.name, about.st_size, about.st_mtime_ns
+
+
+def _read_units(cache: Path) -> dict[tuple[str, int, int], Instrument]:
+    """Read measured units by the stamp of their file. Raises `DataError` if that is not what `cache` holds."""
+    try:
+        entries = json.loads(cache.read_text(encoding="utf-8"))
+        return {
+            (entry["file"], entry["size"], entry["mtime_ns"]): Instrument.from_json(json.dumps(entry["instrument"]))
+            for entry in entries
+        }
+    except (OSError, ValueError, TypeError, KeyError, DataError) as error:
+        raise DataError(f"{cache}: expected a cache of units, delete it to measure them again: {error}") from error
+
+
+def _write_units(cache: Path, units: Mapping[tuple[str, int, int], Instrument]) -> None:
+    entries = [
+        {"file": name, "size": size, "mtime_ns": changed, "instrument": json.loads(instrument.to_json())}
+        for (name, size, changed), instrument in units.items()
+    ]
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    cache.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
 
 
 class Capture:
@@ -178,7 +205,8 @@ def open(
     A file holds one connection: lines of ``<receive ns> <raw JSON>``, gzipped or plain. Which venue and symbol it holds
     is read from its name (``usdm-btcusdt.gz``), else from its frames. The units of its prices and sizes come from
     `instruments` (a file for `read_instruments`, or instruments), else from the built-in table, else from the file
-    `cache`, else from a pass over the whole file, which is written to `cache` and logged as a warning.
+    `cache` if it knows a file of this name, size and time of change, else from a pass over the whole file, whose result
+    is written to `cache` and logged as a warning.
 
     A file in a folder that cannot be used becomes a fault of the capture. Raises `CaptureError` if there is none that
     can, or if a file that was named itself cannot.
@@ -195,9 +223,7 @@ def open(
     if isinstance(instruments, str | Path):
         instruments = read_instruments(instruments)
     declared = {(i.venue, i.symbol): i for i in instruments or ()}
-    cached: dict[tuple[str, str], Instrument] = {}
-    if cache is not None and Path(cache).exists():
-        cached = {(i.venue, i.symbol): i for i in read_instruments(cache)}
+    cached = _read_units(Path(cache)) if cache is not None and Path(cache).exists() else {}
 
     files: list[tuple[Path, Instrument]] = []
     unread: list[dict[str, object]] = []
@@ -205,10 +231,12 @@ def open(
     for one, required in paths:
         try:
             key = _core.identify(one)
-            found = declared.get(key) or Instrument.builtin(*key) or cached.get(key)
+            found = declared.get(key) or Instrument.builtin(*key)
+            if found is None and (kept := cached.get(_stamp(one))) and (kept.venue, kept.symbol) == key:
+                found = kept
             if found is None:
                 found = _core.infer_instrument(one, *key)
-                cached[key] = found
+                cached[_stamp(one)] = found
                 inferred = True
                 log.warning(
                     "%s: units of %s are not declared; price %s and size %s are the finest decimals in the whole file",
@@ -229,6 +257,5 @@ def open(
         reasons = "; ".join(str(row["message"]) for row in unread) or "no .gz, .log or .raw file in it"
         raise CaptureError(f"{', '.join(map(str, named))}: expected at least one capture file: {reasons}")
     if inferred and cache is not None:
-        Path(cache).parent.mkdir(parents=True, exist_ok=True)
-        write_instruments(cache, cached.values())
+        _write_units(Path(cache), cached)
     return Capture(root, files, unread)

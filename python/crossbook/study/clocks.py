@@ -38,7 +38,8 @@ def clocks(messages: pl.DataFrame) -> pl.DataFrame:
 
     ``offset = ts_recv - ts_event`` holds the network's delay *and* the difference of the two clocks; one capture cannot
     tell them apart, so it is reported and never removed. The drift is the least-squares slope of the medians of whole
-    seconds, ``drift ± 1.96 SE``; it assumes a delay without trend.
+    seconds, ``drift ± 1.96 SE``; it assumes a delay without trend and takes seconds as independent, so where delays
+    persist over seconds the interval is too narrow.
 
     Parameters: `messages` with ``venue, ts_event, ts_recv`` (ns), one row a message; rows without an event time (0)
     are left out. Returns a row a venue: ``venue, messages, offset_p05_ms, offset_ms`` (median), ``offset_p95_ms,
@@ -105,10 +106,12 @@ def impute_times(quotes: pl.DataFrame, depth: pl.DataFrame) -> pl.DataFrame:
 
     Venues number quotes and depth alike, so a quote with update id ``u`` between two depth messages that end at
     ``u1 <= u <= u2`` happened between their times; the time is interpolated in ``u``. The error is at most the interval
-    of the depth stream (100 ms on Binance spot), so leads shorter than that mean nothing on such a clock.
+    of the depth stream (100 ms on Binance spot), so leads shorter than that mean nothing on such a clock. Through a
+    hole nothing is interpolated: not where neighbouring depth messages are further apart than one second and than ten
+    times their median interval.
 
     Parameters: `quotes` and `depth` of one instrument with ``sequence, ts_event``. Returns `quotes` with ``ts_event``
-    filled and a column ``imputed``; ids outside the depth messages keep 0.
+    filled and a column ``imputed``; ids in a hole or outside the depth messages keep 0.
     """
     anchors = depth.filter(pl.col("ts_event") != 0).unique("sequence", keep="first").sort("sequence")
     untimed = quotes["ts_event"] == 0
@@ -119,6 +122,10 @@ def impute_times(quotes: pl.DataFrame, depth: pl.DataFrame) -> pl.DataFrame:
     # Differences are small enough for floats, ids and times are not.
     first_id, first_time = ids[0], times[0]
     inside = (wanted >= first_id) & (wanted <= ids[-1])
+    intervals = np.diff(times, append=times[-1:])
+    hole = intervals > max(1e9, 10 * float(np.median(intervals)))
+    before = np.searchsorted(ids, np.where(inside, wanted, first_id), side="right") - 1
+    inside &= ~hole[before] | (ids[before] == wanted)
     offset = np.interp(
         (np.where(inside, wanted, first_id) - first_id).astype(np.float64),
         (ids - first_id).astype(np.float64),

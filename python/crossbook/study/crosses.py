@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from crossbook._core import Instrument
 
-__all__ = ["Crosses", "FairBasis", "cross_ladder", "crosses", "default_fair_basis", "find_crosses"]
+__all__ = ["Crosses", "FairBasis", "cross_ladder", "cross_share", "crosses", "default_fair_basis", "find_crosses"]
 
 FairBasis = Literal["none", "rolling_median", "funding"]
 LADDER_BP = tuple(float(step) for step in range(16))
@@ -38,10 +38,11 @@ class Crosses:
 def default_fair_basis(a: Instrument, b: Instrument) -> FairBasis:
     """``none`` where both sides are the same claim, else ``rolling_median``.
 
-    Different contracts (spot against perpetual) and different quote currencies (USD against USDT) are different claims:
-    trading their difference is a convergence trade, not an arbitrage.
+    Different contracts (spot against perpetual), quote or settlement currencies (USD against USDT) or deliveries are
+    different claims: trading their difference is a convergence trade, not an arbitrage.
     """
-    return "none" if (a.contract, a.quote) == (b.contract, b.quote) else "rolling_median"
+    claims = [(i.contract, i.quote, i.settle, i.delivery) for i in (a, b)]
+    return "none" if claims[0] == claims[1] else "rolling_median"
 
 
 def find_crosses(
@@ -69,7 +70,7 @@ def find_crosses(
     if any(not abs(fee) < 10_000 for fee in fees_known):
         raise DataError(f"expected fees between -10,000 and 10,000 bp, found {fees_known}")
     basis = fair_basis or default_fair_basis(*instruments)
-    perpetual = [instrument.contract != "spot" for instrument in instruments]
+    perpetual = [instrument.contract != "spot" and instrument.delivery is None for instrument in instruments]
     due: list[tuple[int, int, int, int]] = []
     if basis == "funding":
         if funding is None or funding.is_empty():
@@ -170,3 +171,56 @@ def cross_ladder(
     """
     options = {"fair_basis": fair_basis, "funding": funding, "end": end}
     return find_crosses(touches, instruments, ladder_bp=ladder_bp, **options).ladder  # type: ignore[arg-type]
+
+
+def cross_share(
+    found: pl.DataFrame,
+    basis: pl.DataFrame,
+    *,
+    fair_basis: FairBasis,
+    block_s: float = 10.0,
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> tuple[float | None, float | None, float | None]:
+    """Give the share of time crossed, ``Σ crossed / Σ observed``, and its interval ``lo, hi`` at `level`.
+
+    Blocks of `block_s` seconds are drawn with replacement, the time crossed and the time observed of each together;
+    they are taken as independent. Parameters: `found` as `crosses` gives it, `basis` as `crossbook.study.basis` gives
+    it (time is observed where it is known; with `fair_basis` ``rolling_median`` after its first 10 s). All null where
+    nothing was observed; the interval below two blocks, and where nothing crossed, as resampling nought says nothing.
+    """
+    warm_up = WARM_UP_S * 1e9 if fair_basis == "rolling_median" else 0.0
+    if basis.is_empty():
+        return None, None, None
+    origin = int(basis["ts"][0])
+
+    def spans(starts: pl.Series, lengths: pl.Series) -> tuple[np.ndarray, np.ndarray]:
+        first = (starts - origin).to_numpy().astype(np.float64)
+        return np.maximum(first, warm_up), np.maximum(first + lengths.to_numpy(), warm_up)
+
+    watched = spans(basis["ts"], basis["held_ns"])
+    last = float(watched[1].max())
+    edges = np.arange(warm_up, last + block_s * 1e9, block_s * 1e9)
+    observed = _per_block(*watched, edges)
+    crossed = np.zeros_like(observed)
+    for _, one in found.sort("start").group_by("direction", maintain_order=True):
+        crossed += _per_block(*spans(one["start"], one["end"] - one["start"]), edges)
+    crossed, observed = crossed[observed > 0], observed[observed > 0]
+    if not observed.size:
+        return None, None, None
+    share = float(crossed.sum() / observed.sum())
+    if observed.size < 2 or not crossed.any():
+        return share, None, None
+    draws = np.random.default_rng(seed).integers(0, observed.size, (resamples, observed.size))
+    shares = crossed[draws].sum(axis=1) / observed[draws].sum(axis=1)
+    lo, hi = np.quantile(shares, [(1 - level) / 2, (1 + level) / 2])
+    return share, float(lo), float(hi)
+
+
+def _per_block(starts: np.ndarray, ends: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """The time that intervals, ascending and apart, cover between each edge and the next."""
+    if not starts.size:
+        return np.zeros(max(edges.size - 1, 0))
+    total = np.repeat(np.append(0.0, np.cumsum(ends - starts)), 2)[1:-1]
+    return np.diff(np.interp(edges, np.column_stack([starts, ends]).ravel(), total))

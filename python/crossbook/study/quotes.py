@@ -69,14 +69,18 @@ def quotes(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def basis(primary: pl.DataFrame, secondary: pl.DataFrame, *, clock: Clock = "recv") -> pl.DataFrame:
+def basis(
+    primary: pl.DataFrame, secondary: pl.DataFrame, *, clock: Clock = "recv", end: int | None = None
+) -> pl.DataFrame:
     """Give the secondary's price over the primary's at every change of either, not on a grid.
 
     ``basis_bp = (mid_secondary / mid_primary - 1) · 1e4``.
 
-    Parameters: touches of both venues with ``ts_recv, ts_event, mid, microprice``. Returns ``ts`` (ns of `clock`),
-    ``mid_primary, mid_secondary, basis_bp`` and ``microbasis_bp`` (the same of microprices), one row an instant at
-    which both are known.
+    Parameters: touches of both venues with ``ts_recv, ts_event, mid, microprice``; `end` (ns of `clock`): how far both
+    were watched, later rows are left out. Returns ``ts`` (ns of `clock`), ``held_ns`` (until the next row of either,
+    be it one in which a touch is unknown; of the last row until `end`, 0 without one), ``mid_primary, mid_secondary,
+    basis_bp`` and ``microbasis_bp`` (the same of microprices), one row an instant at which both are known. Raises
+    `DataError` if a frame has no such clock.
     """
     columns = ["mid", "microprice"]
 
@@ -88,6 +92,8 @@ def basis(primary: pl.DataFrame, secondary: pl.DataFrame, *, clock: Clock = "rec
 
     both = pl.concat([side(primary, "primary"), side(secondary, "secondary")], how="diagonal")
     filled = both.sort("ts", maintain_order=True)
+    if end is not None:
+        filled = filled.filter(pl.col("ts") <= end)
     for role in ("primary", "secondary"):
         mine = pl.col("role") == role
         # An unknown touch (null) of the venue itself must not be filled over with an older one.
@@ -96,11 +102,12 @@ def basis(primary: pl.DataFrame, secondary: pl.DataFrame, *, clock: Clock = "rec
     return (
         filled.unique("ts", keep="last", maintain_order=True)
         .with_columns(
+            held_ns=pl.col("ts").shift(-1).fill_null(pl.col("ts") if end is None else end) - pl.col("ts"),
             basis_bp=(pl.col("mid_secondary") / pl.col("mid_primary") - 1) * 1e4,
             microbasis_bp=(pl.col("microprice_secondary") / pl.col("microprice_primary") - 1) * 1e4,
         )
         .drop_nulls("basis_bp")
-        .select("ts", "mid_primary", "mid_secondary", "basis_bp", "microbasis_bp")
+        .select("ts", "held_ns", "mid_primary", "mid_secondary", "basis_bp", "microbasis_bp")
     )
 
 
@@ -109,14 +116,14 @@ def basis_summary(
 ) -> pl.DataFrame:
     """Summarise a basis in one row, weighted by the time for which each value held.
 
-    Returns ``basis_bp`` (mean) with ``lo`` and ``hi`` from a bootstrap of blocks of `block_s` seconds, ``p05, p50,
-    p95`` (quantiles by time) and ``instants``. Raises `DataError` below two instants.
+    `frame` as `basis` gives it, with ``ts, held_ns, basis_bp``. Returns ``basis_bp`` (``Σ held · basis / Σ held``) with
+    ``lo`` and ``hi`` at `level` from a bootstrap of blocks of `block_s` seconds, ``p05, p50, p95`` (quantiles by time)
+    and ``instants``. Raises `DataError` if no value held for any time.
     """
-    if frame.height < 2:
-        raise DataError(f"basis: expected at least two instants, found {frame.height}")
     ts, value = frame["ts"].to_numpy(), frame["basis_bp"].to_numpy()
-    held = np.diff(ts).astype(np.float64)
-    value, ts = value[:-1], ts[:-1]
+    held = frame["held_ns"].to_numpy().astype(np.float64)
+    if not held.any():
+        raise DataError(f"basis: expected both touches to be known for some time, found {len(held)} instants of 0 s")
     block = ((ts - ts[0]) // int(block_s * 1e9)).astype(np.int64)
     weight = np.bincount(block, held)
     total = np.bincount(block, held * value)

@@ -1,4 +1,4 @@
-"""How the secondary's price moves around what happens on the primary: trades, mid moves, and the touch's own flow."""
+"""How the secondary's price moves around what happens on the primary: orders, mid moves, the touch's own flow."""
 
 from __future__ import annotations
 
@@ -11,19 +11,60 @@ from crossbook import _core
 from crossbook.errors import DataError
 from crossbook.study.series import Clock, on_clock, series
 
+__all__ = ["EVENTS", "aggressor_orders", "mid_moves", "response", "responses", "touch_flow"]
+
+EVENTS = {
+    "trade": "primary aggressor orders",
+    "mid_move": "primary mid moves",
+    "touch_add": "additions at the primary's touch",
+    "touch_cancel": "cancellations at the primary's touch",
+}
+"""The events of `responses` in words."""
+
+
+def aggressor_orders(trades: pl.DataFrame, /) -> pl.DataFrame:
+    """Merge fills into the aggressor orders that made them: a sweep of fifty fills is one order.
+
+    Consecutive rows of one engine time `ts_event` (of one `ts_recv` where that is 0) and one side are one order. Two
+    orders of one side in one engine instant (a millisecond on Binance) cannot be told apart and count as one.
+
+    `trades` in the order of the stream with `ts_recv, ts_event` (ns), `side, price, size`. Columns: `ts_recv` (of the
+    first fill), `ts_event, side, price` (`Σ price·size / Σ size`), `size` (sum), `fills`. Raises `DataError` for a
+    missing column.
+    """
+    missing = {"ts_recv", "ts_event", "side", "price", "size"} - set(trades.columns)
+    if missing:
+        raise DataError(f"trades: missing columns {sorted(missing)}")
+    received = pl.when(pl.col("ts_event") == 0).then("ts_recv").otherwise(0).alias("received")
+    return (
+        trades.group_by(pl.struct("ts_event", received, "side").rle_id().alias("order"), maintain_order=True)
+        .agg(
+            pl.col("ts_recv", "ts_event", "side").first(),
+            price=(pl.col("price") * pl.col("size")).sum() / pl.col("size").sum(),
+            size=pl.col("size").sum(),
+            fills=pl.len(),
+        )
+        .drop("order")
+    )
+
 
 def touch_flow(quotes: pl.DataFrame, trades: pl.DataFrame, /, *, clock: Clock = "recv") -> pl.DataFrame:
     """What liquidity providers add to and cancel from the touch.
 
     Two consecutive quotes (of several at one instant, the last) with the same best price on a side: a larger size is an
     `"add"` of the difference; a smaller one is a `"cancel"` of what trades do not explain, namely trades at that price
-    against that side in `(earlier, later]` on `clock`. Signs say where the flow pushes the price: an added bid or a
-    cancelled ask +1, an added ask or a cancelled bid -1.
+    against that side in `(earlier, later]`. Signs say where the flow pushes the price: an added bid or a cancelled ask
+    +1, an added ask or a cancelled bid -1.
+
+    Trades and quotes of one instant are received in either order, so where every row of both carries `ts_event` trades
+    are matched by it whatever `clock` is: those of `(T of the earlier instant, T]` explain the reductions at `T` first
+    come, first served. Otherwise they are matched on `clock`, where a trade stamped after the quote that shows it
+    leaves a false cancel.
 
     Limits: only net changes between quotes are seen, and none at a price that becomes or ceases to be the best; a trade
-    of unknown side explains nothing; a trade stamped after the quote that shows it leaves a false cancel. Prices are
-    compared as equal floats, so quotes and trades must come from one decoder; sizes below 1e-9 of the larger quote are
-    rounding.
+    of unknown side explains nothing; a cancel in the engine instant of a trade is taken for the trade up to its size,
+    and a trade whose quote bears another engine time leaves a false cancel. Prices are compared as equal floats, so
+    quotes and trades must come from one decoder; sizes below 1e-9 of the larger quote are rounding.
 
     Columns: `ts_recv, ts_event, kind, side ("bid", "ask"), sign, price, size` (size in the quotes' unit), in order of
     `clock`. Raises `DataError` if a frame has no such clock.
@@ -33,33 +74,37 @@ def touch_flow(quotes: pl.DataFrame, trades: pl.DataFrame, /, *, clock: Clock = 
     """
     rows = on_clock(quotes, clock).unique("ts", keep="last", maintain_order=True)
     hits = on_clock(trades, clock)
-    times = rows["ts"].to_numpy()
+    timed = all((frame["ts_event"] != 0).all() for frame in (rows, hits))
+    rows = rows.with_columns(at=pl.col("ts_event" if timed else "ts").cast(pl.Int64).cum_max())
+    # The first quote at or after a trade is the one that can show it.
+    hits = (
+        hits.with_columns(at=pl.col("ts_event" if timed else "ts").cast(pl.Int64))
+        .sort("at", maintain_order=True)
+        .join_asof(rows.select("at", shown="at").unique("at", maintain_order=True), on="at", strategy="forward")
+        .filter(pl.col("at") >= pl.lit(rows["at"].min(), pl.Int64))
+    )
     parts = []
     for side, sign in (("bid", 1), ("ask", -1)):
-        price, size = rows[side].to_numpy(), rows[f"{side}_size"].to_numpy()
-        mine = hits.filter(pl.col("side") == -sign)
-        # The first quote at or after a trade is the one that can show it.
-        at = np.searchsorted(times, mine["ts"].to_numpy())
-        inside = (at > 0) & (at < times.size)
-        at, paid, amount = at[inside], mine["price"].to_numpy()[inside], mine["size"].to_numpy()[inside]
-        here = (price[at] == paid) & (price[at - 1] == paid)
-        taken = np.bincount(at[here], amount[here], minlength=times.size)[1:]
-        change = np.diff(size)
-        change = np.where(change < 0, np.minimum(change + taken, 0.0), change)
-        flow = (price[1:] == price[:-1]) & (np.abs(change) > 1e-9 * np.maximum(size[1:], size[:-1]))
-        change = change[flow]
+        size = pl.col(f"{side}_size")
+        taken = hits.filter(pl.col("side") == -sign).group_by("shown", "price").agg(taken=pl.col("size").sum())
+        change = pl.when(pl.col(side) == pl.col(side).shift()).then(size.diff()).fill_null(0.0)
+        less = (-pl.col("change")).clip(0.0)
+        before = less.cum_sum().over("at", side) - less
+        left = pl.col("change") + (pl.col("taken").fill_null(0.0) - before).clip(0.0, less)
         parts.append(
-            rows[1:]
-            .filter(flow)
+            rows.with_columns(change=change, larger=pl.max_horizontal(size, size.shift()))
+            .join(taken, left_on=["at", side], right_on=["shown", "price"], how="left", maintain_order="left")
+            .with_columns(change=left)
+            .filter(pl.col("change").abs() > 1e-9 * pl.col("larger"))
             .select(
                 "ts",
                 "ts_recv",
                 "ts_event",
-                kind=pl.Series(np.where(change > 0, "add", "cancel"), dtype=pl.String),
+                kind=pl.when(pl.col("change") > 0).then(pl.lit("add")).otherwise(pl.lit("cancel")),
                 side=pl.lit(side),
-                sign=pl.Series(sign * np.sign(change)).cast(pl.Int8),
+                sign=(sign * pl.col("change").sign()).cast(pl.Int8),
                 price=pl.col(side),
-                size=pl.Series(np.abs(change), dtype=pl.Float64),
+                size=pl.col("change").abs(),
             )
         )
     return pl.concat(parts).sort("ts", maintain_order=True).drop("ts")
@@ -152,14 +197,15 @@ def responses(
     block_s: float = 10.0,
     level: float = 0.95,
 ) -> pl.DataFrame:
-    """`response` to the primary's trades (signed by the aggressor), mid moves, touch additions and cancellations.
+    """`response` to the primary's aggressor orders, mid moves, touch additions and cancellations.
 
-    Columns: `event` in `{"trade", "mid_move", "touch_add", "touch_cancel"}`, then those of `response`. Arguments and
-    errors are those of `response`, events those of `mid_moves` and `touch_flow`.
+    Columns: `event`, a key of `EVENTS`, then those of `response`. Arguments and errors are those of `response`, events
+    those of `aggressor_orders` (signed by side; one order is one event, however many its fills), `mid_moves` and
+    `touch_flow`.
     """
     flow = touch_flow(primary_quotes, primary_trades, clock=clock)
     kinds = {
-        "trade": primary_trades.with_columns(sign="side"),
+        "trade": aggressor_orders(primary_trades).with_columns(sign="side"),
         "mid_move": mid_moves(primary_quotes, clock=clock),
         "touch_add": flow.filter(pl.col("kind") == "add"),
         "touch_cancel": flow.filter(pl.col("kind") == "cancel"),

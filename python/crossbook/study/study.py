@@ -12,7 +12,7 @@ import polars as pl
 from crossbook._core import Market
 from crossbook.errors import DataError
 from crossbook.study.clocks import clock_path, clocks, impute_times
-from crossbook.study.crosses import Crosses, default_fair_basis, find_crosses
+from crossbook.study.crosses import Crosses, cross_share, default_fair_basis, find_crosses
 from crossbook.study.lead_lag import LeadLag, lead_lag_both
 from crossbook.study.quotes import basis, basis_summary, decimals, quotes
 from crossbook.study.response import responses
@@ -43,9 +43,10 @@ class Venue(NamedTuple):
 
     instrument: Instrument
     quotes: pl.DataFrame
-    """The quote stream: a row a message."""
+    """The quote stream: a row a message, with its mid."""
     touches: pl.DataFrame
-    """The touch by the newest update id of quotes and depth: a row a change. Integers of units too (``*_units``)."""
+    """The touch by the newest update id of quotes and depth: a row a change, with what `crossbook.study.quotes` adds.
+    Prices in integers of units too (``*_units``)."""
     depth: pl.DataFrame
     """The book at each depth message: its own quote, and the depth within bands of its mid, null where unknown."""
     trades: pl.DataFrame
@@ -63,7 +64,8 @@ class Study:
     drives the bootstraps. `progress` is called with bytes read and their total.
 
     The parts are computed when they are first asked for. The capture is read once, as a stream: frames and events are
-    not kept, only the quotes, trades and depth measures that the parts need (some 60 bytes a message).
+    not kept, only the quotes, trades and depth measures that the parts need (135 bytes a message, measured on
+    USD-M and spot).
     """
 
     def __init__(
@@ -117,16 +119,22 @@ class Study:
         all_quotes, all_depth, all_trades = pl.concat(quote_rows), pl.concat(depth_rows), pl.concat(trade_rows)
         self._funding_rows = pl.concat(funding_rows)
         self._untimed_counts: dict[str, tuple[int, int]] = {}
-        return [
-            self._venue(
-                instrument,
-                *(
-                    frame.filter(pl.col("instrument") == index).drop("instrument")
-                    for frame in (all_quotes, all_depth, all_trades)
-                ),
-            )
-            for index, instrument in enumerate(instruments)
-        ]
+        venues = []
+        for index, instrument in enumerate(instruments):
+            frames = [
+                frame.filter(pl.col("instrument") == index).drop("instrument")
+                for frame in (all_quotes, all_depth, all_trades)
+            ]
+            venues.append(self._venue(instrument, *frames))
+            if (self.start, self.end) != (None, None) and venues[-1].touches.is_empty():
+                ts = pl.concat([frame[f"ts_{self.clock}"] for frame in frames])
+                times = pl.Series([ts.filter(ts != 0).min(), ts.max(), self.start, self.end], dtype=pl.Int64)
+                first, last, start, end = times.cast(pl.Datetime("ns")).dt.to_string("iso")
+                raise DataError(
+                    f"start {start}, end {end}: expected a touch of {instrument.name} between them, found none; its "
+                    f"messages run from {first} to {last} UTC"
+                )
+        return venues
 
     def _venue(self, instrument: Instrument, rows: pl.DataFrame, depth: pl.DataFrame, trades: pl.DataFrame) -> Venue:
         # A book that was cleared or caught up did not move then: it is known again, that is all.
@@ -150,15 +158,16 @@ class Study:
         )
         bands = [f"{side}_{band}bp" for side in ("bid", "ask") for band in BANDS]
         side = pl.when(pl.col("side") == 0).then(1).when(pl.col("side") == 1).then(-1).otherwise(0).cast(pl.Int8)
+        mid = ((pl.col("bid") + pl.col("ask")) / 2).alias("mid")
 
         def finish(frame: pl.DataFrame) -> pl.DataFrame:
             return self._within(decimals(frame, instrument))
 
         return Venue(
             instrument,
-            quotes(finish(rows.filter(pl.col("source") == QUOTE).drop("source", "newest"))),
+            finish(rows.filter(pl.col("source") == QUOTE).drop("source", "newest")).with_columns(mid),
             quotes(finish(touches.drop("newest"))),
-            quotes(finish(live)).with_columns(pl.col(bands).fill_nan(None)),
+            finish(live.drop("flags")).with_columns(mid, pl.col(bands).fill_nan(None)),
             finish(trades.with_columns(side.alias("side"))),
         )
 
@@ -210,14 +219,31 @@ class Study:
         return clock_path(self._messages)
 
     @cached_property
+    def _ends(self) -> dict[str, int]:
+        """The last time at which anything came of each venue, by name; a lost touch is nothing that came."""
+        ts = pl.col(f"ts_{self.clock}").max()
+        lasts = (
+            [frame.select(ts).item() for frame in (venue.quotes, venue.depth, venue.trades)] for venue in self._venues
+        )
+        return {
+            venue.instrument.name: max((last for last in ends if last is not None), default=0)
+            for venue, ends in zip(self._venues, lasts, strict=True)
+        }
+
+    @property
+    def shared_end(self) -> int:
+        """How far all venues were watched (ns of the study's clock): basis and crosses end there."""
+        return min(self._ends.values())
+
+    @cached_property
     def basis(self) -> pl.DataFrame:
         """Secondary over primary mid at every change of either touch; see `crossbook.study.basis`."""
-        return basis(self.primary.touches, self.secondary.touches, clock=self.clock)
+        return basis(self.primary.touches, self.secondary.touches, clock=self.clock, end=self.shared_end)
 
     @cached_property
     def basis_summary(self) -> pl.DataFrame:
         """The basis in one row; see `crossbook.study.basis_summary`."""
-        return basis_summary(self.basis, block_s=self._block_s, seed=self.seed)
+        return basis_summary(self.basis, block_s=self.block_s, seed=self.seed)
 
     @cached_property
     def depth(self) -> pl.DataFrame:
@@ -252,20 +278,22 @@ class Study:
             "depth mids": (p.depth, s.depth, "changes"),
         }
         runs = {}
+        reason: DataError | None = None
         for name, (ours, theirs, observations) in pairs.items():
             try:
                 runs[name] = lead_lag_both(
-                    ours, theirs, clock=self.clock, observations=observations, block_s=self._block_s, seed=self.seed
+                    ours, theirs, clock=self.clock, observations=observations, block_s=self.block_s, seed=self.seed
                 )
             except DataError as error:
                 # A venue may send no quotes, or no depth: the other series still stands.
+                reason = error
                 log.warning("lead-lag on %s left out: %s", name, error)
         if not runs:
-            raise DataError("lead-lag: expected quotes or depth of both venues, found too few")
+            raise DataError(f"lead-lag: {reason}") from reason
         return runs
 
     @property
-    def _block_s(self) -> float:
+    def block_s(self) -> float:
         """Length of the bootstrap's blocks: 10 s, less where a capture is so short that they would be few."""
         ts = self.primary.touches[f"ts_{self.clock}"]
         seconds = (int(ts[-1]) - int(ts[0])) / 1e9 if ts.len() else 0.0
@@ -296,7 +324,13 @@ class Study:
         """Mean path of the secondary's mid around the primary's events; see `crossbook.study.responses`."""
         followed = self.secondary.quotes if self.secondary.quotes.height > 1 else self.secondary.depth
         ours = self.primary.quotes if self.primary.quotes.height > 1 else self.primary.depth
-        return responses(ours, self.primary.trades, followed, clock=self.clock, block_s=self._block_s)
+        return responses(ours, self.primary.trades, followed, clock=self.clock, block_s=self.block_s)
+
+    @property
+    def orders(self) -> tuple[int, int]:
+        """How many aggressor orders the primary had, and how many fills; see `crossbook.study.aggressor_orders`."""
+        paths = self.response.filter(pl.col("event") == "trade")
+        return int(paths["events"][0]) + int(paths["dropped"][0]), self.primary.trades.height
 
     @cached_property
     def _crosses(self) -> Crosses:
@@ -312,12 +346,28 @@ class Study:
             )
             for index, venue in enumerate(self._venues)
         ).sort("ts", maintain_order=True)
+        touches = touches.filter(pl.col("ts") <= self.shared_end)
         funding = self._funding_rows.select(
             pl.col(ts).alias("ts"), "instrument", pl.col("price").alias("rate"), pl.col("size").alias("due")
         )
         return find_crosses(
-            touches, self.capture.instruments, fees_bp=self.fees_bp, fair_basis=self.fair_basis, funding=funding
+            touches,
+            self.capture.instruments,
+            fees_bp=self.fees_bp,
+            fair_basis=self.fair_basis,
+            funding=funding,
+            end=self.shared_end,
         )
+
+    @property
+    def observed_s(self) -> float:
+        """Seconds in which both touches and the fair basis were known."""
+        return self._crosses.observed_s
+
+    @cached_property
+    def cross_share(self) -> tuple[float | None, float | None, float | None]:
+        """Share of time crossed net of fees with its interval; see `crossbook.study.cross_share`."""
+        return cross_share(self.crosses, self.basis, fair_basis=self.fair_basis, block_s=self.block_s, seed=self.seed)
 
     @cached_property
     def crosses(self) -> pl.DataFrame:
@@ -350,11 +400,22 @@ class Study:
                     f"{name}: {untimed:,} quotes carry no exchange time; {done}{untimed - imputed:,} were left out "
                     "of this run."
                 )
+        (early, first), *_, (late, last) = sorted(self._ends.items(), key=lambda item: item[1]) * 2
+        if first and last - first > 1_000_000_000:
+            found.append(
+                f"{self.labels[early]} ends {(last - first) / 1e9:,.1f} s before {self.labels[late]}: basis and "
+                "crosses end with it."
+            )
         info = self.capture.info()
         for row in info.iter_rows(named=True):
             if row["gaps"]:
                 found.append(
                     f"{row['file']}: {row['gaps']:,} gaps; after each the book is unknown until the next snapshot."
+                )
+            if row["trade_gaps"]:
+                found.append(
+                    f"{row['file']}: {row['trade_gaps']:,} gaps in the trades: trades are missing, the book is not "
+                    "touched."
                 )
             if row["backwards"]:
                 found.append(f"{row['file']}: {row['backwards']:,} receive times run back.")
@@ -368,7 +429,7 @@ class Study:
 
     @cached_property
     def summary(self) -> pl.DataFrame:
-        """The numbers that matter, a row each: ``part, measure, value, lo, hi, unit``; lo and hi bound the interval."""
+        """The numbers that matter, a row each: ``part, measure, value, lo, hi, unit, bounds`` (what lo and hi are)."""
         from crossbook.study.summary import summarise
 
         return summarise(self)

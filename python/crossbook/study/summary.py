@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from crossbook.study.response import EVENTS
+
 if TYPE_CHECKING:
     from crossbook.study.study import Study
 
@@ -14,12 +16,6 @@ __all__ = ["HEADLINE_MS", "summarise"]
 HEADLINE_MS = 1000.0
 """The offset after an event at which the summary reads the response."""
 
-EVENTS = {
-    "trade": "primary trade",
-    "mid_move": "primary mid move",
-    "touch_add": "primary touch addition",
-    "touch_cancel": "primary touch cancellation",
-}
 SCHEMA = {
     "part": pl.String,
     "measure": pl.String,
@@ -27,58 +23,52 @@ SCHEMA = {
     "lo": pl.Float64,
     "hi": pl.Float64,
     "unit": pl.String,
+    "bounds": pl.String,
 }
 
 
 def summarise(study: Study) -> pl.DataFrame:
-    """Give ``part, measure, value, lo, hi, unit``; ``lo`` and ``hi`` are null where there is no interval."""
-    rows: list[tuple[str, str, float | None, float | None, float | None, str]] = []
+    """Give ``part, measure, value, lo, hi, unit, bounds``.
+
+    ``bounds`` says what ``lo`` and ``hi`` are: quantiles of what was seen, or an interval of the estimate; all are
+    null where there is neither.
+    """
+    rows: list[tuple[str, str, float | None, float | None, float | None, str, str | None]] = []
+
+    def add(part: str, measure: str, unit: str, *values: object, of: str = "95 % interval") -> None:
+        value, lo, hi = (None if x is None else float(x) for x in (*values, None, None)[:3])  # type: ignore[arg-type]
+        rows.append((part, measure, value, lo, hi, unit, None if lo is None else of))
+
     for row in study.clocks.iter_rows(named=True):
         name = study.labels[row["venue"]]
-        rows += [
-            ("clocks", f"{name}: receive − event", row["offset_ms"], row["offset_p05_ms"], row["offset_p95_ms"], "ms"),
-            ("clocks", f"{name}: drift", row["drift_ms_per_min"], row["drift_lo"], row["drift_hi"], "ms/min"),
-        ]
+        offset = [row[f"offset_{which}ms"] for which in ("", "p05_", "p95_")]
+        drift = [row[f"drift_{which}"] for which in ("ms_per_min", "lo", "hi")]
+        add("clocks", f"{name}: receive − event", "ms", *offset, of="5–95 % of messages")
+        add("clocks", f"{name}: drift", "ms/min", *drift)
     for role in (study.primary, study.secondary)[: len(study.capture.instruments)]:
         spread = role.touches["spread_bp"].drop_nulls()
         middle, low, high = (spread.quantile(q) for q in (0.5, 0.05, 0.95))
-        rows.append(("quotes", f"{study.labels[role.instrument.name]}: spread", middle, low, high, "bp"))
+        name = study.labels[role.instrument.name]
+        add("quotes", f"{name}: spread", "bp", middle, low, high, of="5–95 % of touches")
     level = study.basis_summary.row(0, named=True)
-    rows.append(("quotes", "basis, secondary − primary", level["basis_bp"], level["lo"], level["hi"], "bp"))
+    add("quotes", "basis, secondary − primary", "bp", level["basis_bp"], level["lo"], level["hi"])
     for row in study.lead_lag_summary.iter_rows(named=True):
         name = row["series"]
-        rows += [
-            ("lead–lag", f"peak lag, {name}", row["peak_lag_ms"], row["peak_lag_lo_ms"], row["peak_lag_hi_ms"], "ms"),
-            ("lead–lag", f"normalised contrast there, {name}", row["rho_peak"], None, None, ""),
-            ("lead–lag", f"ratio Σρ², {name}", row["llr"], row["llr_lo"], row["llr_hi"], ""),
-        ]
+        peak = [row[f"peak_lag_{which}ms"] for which in ("", "lo_", "hi_")]
+        add("lead–lag", f"peak lag, {name}", "ms", *peak)
+        add("lead–lag", f"normalised contrast there, {name}", "", row["rho_peak"])
+        add("lead–lag", f"ratio Σρ², {name}", "", row["llr"], row["llr_lo"], row["llr_hi"])
+    orders, fills = study.orders
+    add("response", "primary aggressor orders", "orders", orders)
+    add("response", "their fills", "fills", fills)
     for event, name in EVENTS.items():
-        path = study.response.filter((pl.col("event") == event) & (pl.col("offset_ms") == HEADLINE_MS))
-        if path.height:
-            at = path.row(0, named=True)
-            rows.append(
-                (
-                    "response",
-                    f"mid {HEADLINE_MS / 1e3:g} s after a {name}",
-                    at["mean_bp"],
-                    at["lo_bp"],
-                    at["hi_bp"],
-                    "bp",
-                )
-            )
+        at = study.response.filter((pl.col("event") == event) & (pl.col("offset_ms") == HEADLINE_MS))
+        path = at.select("mean_bp", "lo_bp", "hi_bp").row(0)
+        add("response", f"mid {HEADLINE_MS / 1e3:g} s after {name}", "bp", *path)
     if len(study.capture.instruments) > 1:
-        observed = study._crosses.observed_s
-        total = float(study.crosses["duration_ms"].sum()) / 1e3
-        rows += [
-            ("crosses", "crosses net of fees", float(study.crosses.height), None, None, ""),
-            (
-                "crosses",
-                "share of time crossed net of fees",
-                total / observed * 100 if observed else None,
-                None,
-                None,
-                "%",
-            ),
-            ("crosses", "median duration", study.crosses["duration_ms"].median(), None, None, "ms"),  # type: ignore[list-item]
-        ]
+        share = [None if x is None else x * 100 for x in study.cross_share]
+        duration = study.crosses["duration_ms"].median()
+        add("crosses", "crosses net of fees", "", study.crosses.height)
+        add("crosses", "share of time crossed net of fees", "%", *share)
+        add("crosses", "median duration", "ms", duration)
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")

@@ -15,16 +15,11 @@ from typing import Any
 import polars as pl
 import polars.selectors as cs
 
+from crossbook.study.response import EVENTS
 from crossbook.viz.theme import BAND, COLOURS, DASHES, GRID, INK, MUTED, PRIMARY, WIDTH, Chart, Spec, number
 
 _POINTS = 300  # across the width: one every two px or so
 _SECOND = 1_000_000_000
-_EVENTS = {
-    "trade": "primary trades",
-    "mid_move": "primary mid moves",
-    "touch_add": "liquidity added at the primary's touch",
-    "touch_cancel": "liquidity cancelled at the primary's touch",
-}
 
 
 def clocks(df: pl.DataFrame) -> Chart:
@@ -235,14 +230,14 @@ def lead_lag(curves: pl.DataFrame, *, peak: tuple[float, float, float] | None = 
 def response(df: pl.DataFrame) -> Chart:
     """Mean path of the secondary's mid around events on the primary, one panel an event.
 
-    Columns: `event` ("trade", "mid_move", "touch_add", "touch_cancel"), `offset_ms, mean_bp, lo_bp, hi_bp, events`.
+    Columns: `event` (a key of `crossbook.study.response.EVENTS`), `offset_ms, mean_bp, lo_bp, hi_bp, events`.
     """
     title = "Mean path of the secondary's mid around events on the primary"
     if df.is_empty():
         return _empty(title, "no events with two seconds of quotes around them")
     every = -(-df["offset_ms"].n_unique() // 200)
     panels, drawn = [], 0
-    for event, name in _EVENTS.items():
+    for event, name in EVENTS.items():
         rows = df.filter(pl.col("event") == event).sort("offset_ms").gather_every(every)
         drawn += rows.height
         if rows.is_empty():

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from crossbook.study.crosses import WINDOW_S
+from crossbook.study.crosses import WINDOW_S, default_fair_basis
 from crossbook.study.summary import HEADLINE_MS
 from crossbook.viz import plots
 from crossbook.viz.report import Section, render
@@ -75,16 +75,20 @@ def _clocks(study: Study) -> Section:
     if worst.is_empty():
         return Section("Clocks", [plots.clocks(study.clock_path)], "–", "No message carries an exchange time.")
     row = worst.row(0, named=True)
-    behind = "runs behind the exchanges'" if row["behind"] else "agrees with the exchanges' in sign"
+    behind = (
+        "our clock runs behind the exchange's"
+        if row["behind"]
+        else "receive minus event is positive, as a delay must be, so nothing contradicts the two clocks"
+    )
     spread = worst["offset_ms"].max() - worst["offset_ms"].min()  # type: ignore[operator]
     return Section(
         "Clocks",
         [plots.clocks(study.clock_path)],
         _interval(row["offset_ms"], row["offset_p05_ms"], row["offset_p95_ms"], "ms"),
-        f"Median receive minus event time of {row['venue']}, with its 5th to 95th percentile: our clock {behind}, "
-        f"and the two venues differ by {number(spread, 3)} ms; nothing of it is removed from any other part.",
+        f"Median receive minus event time of {row['venue']}, with its 5th to 95th percentile: {behind}, "
+        f"and the venues' medians differ by {number(spread, 3)} ms. Nothing of it is removed from any other part.",
         "Receive minus event time holds network delay and clock difference together. The drift is the least-squares "
-        "slope of the medians of whole seconds.",
+        "slope of the medians of whole seconds; its interval takes seconds as independent.",
         _intervals(
             study.clocks.select("venue", "messages"),
             study.clocks,
@@ -115,8 +119,9 @@ def _quotes(study: Study) -> Section:
         _interval(level["basis_bp"], level["lo"], level["hi"], "bp"),
         f"On average over time the secondary's mid stood that far {side} the primary's; nine tenths of the time the "
         f"basis lay between {number(level['p05'])} and {number(level['p95'])} bp.",
-        "Touch of each venue by the newest update id of its quotes and its depth, at every change. The interval is a "
-        "bootstrap of 10 s blocks. Sizes of all contracts in base currency.",
+        "Touch of each venue by the newest update id of its quotes and its depth, at every change, up to where both "
+        f"were watched. The interval is a bootstrap of {study.block_s:.3g} s blocks. Sizes of all contracts in "
+        "base currency.",
         study.depth,
     )
 
@@ -124,29 +129,31 @@ def _quotes(study: Study) -> Section:
 def _lead_lag(study: Study) -> Section:
     summary = study.lead_lag_summary
     row = summary.row(0, named=True)
-    leader = {
-        "primary": f"the primary leads: what it does shows at the secondary {number(row['peak_lag_ms'], 3)} ms later",
-        "secondary": f"the secondary leads, by {number(-row['peak_lag_ms'], 3)} ms",
-        "none": "neither leads beyond what chance or the interval allows",
-    }[row["leader"]]
-    every = summary.filter(pl.col("series") == "every quote")
-    beside = ""
-    if every.height and row["series"] != every["series"][0]:
-        other = every.row(0, named=True)
-        peak = _interval(other["peak_lag_ms"], other["peak_lag_lo_ms"], other["peak_lag_hi_ms"], "ms")
-        ratio = _interval(other["llr"], other["llr_lo"], other["llr_hi"], "")
-        beside = f" With every quote as an observation, the peak is {peak} and the ratio {ratio}."
+    peaks = []
+    for one in summary.iter_rows(named=True):
+        peak = _interval(one["peak_lag_ms"], one["peak_lag_lo_ms"], one["peak_lag_hi_ms"], "ms")
+        who = {"primary": "the primary leads", "secondary": "the secondary leads", "none": "no leader"}[one["leader"]]
+        peaks.append(f"on {one['series']} the contrast peaks at {peak} ({who})")
+    leaders, live = set(summary["leader"]), summary.filter(pl.col("series") != "depth mids")
+    least, most = live["peak_lag_ms"].abs().min(), live["peak_lag_ms"].abs().max()
+    verdict = "The series disagree on who leads"
+    if len(leaders) == 1:
+        verdict = "Neither leads beyond what chance allows" if leaders == {"none"} else f"The {leaders.pop()} leads"
+    between = ""
+    if live["leader"].n_unique() == 1 and live["leader"][0] != "none" and least != most:
+        between = f" So the lead of the {live['leader'][0]} is somewhere between {number(least)} and {number(most)} ms."
     return Section(
         "Lead–lag",
         [plots.lead_lag(study.lead_lag, peak=(row["peak_lag_ms"], row["peak_lag_lo_ms"], row["peak_lag_hi_ms"]))],
         _interval(row["peak_lag_ms"], row["peak_lag_lo_ms"], row["peak_lag_hi_ms"], "ms"),
-        f"On {row['series']} {leader}; the lead–lag ratio Σρ² is "
-        f"{_interval(row['llr'], row['llr_lo'], row['llr_hi'], '')}.{beside}",
+        f"{verdict}: {'; '.join(peaks)}.{between} The number above is that of {row['series']}, where the lead–lag "
+        f"ratio Σρ² is {_interval(row['llr'], row['llr_lo'], row['llr_hi'], '')}. A positive lag: the secondary "
+        "follows.",
         "Hayashi–Yoshida contrast over lags, normalised by both realised variances (it may exceed 1 where prices "
         "trend from tick to tick). Quote mids are observed at their changes; where the venues' ticks differ, the "
         "coarser one's mid changes later and its lag is inflated, so the curve on every quote stands beside it. "
         "Depth mids are biased: a depth stream that is sent in batches (every 100 ms on Binance spot) shows moves up "
-        "to a batch late.",
+        f"to a batch late. Intervals: a bootstrap of {study.block_s:.3g} s blocks.",
         _intervals(
             summary.select("series", "leader"),
             summary,
@@ -163,7 +170,7 @@ def _response(study: Study) -> Section:
     trade = at.filter(pl.col("event") == "trade")
     seconds = HEADLINE_MS / 1e3
     if trade.is_empty():
-        value, sentence = "–", "The primary had no trades with enough quotes around them."
+        value, sentence = "–", "The primary had no aggressor orders with enough quotes around them."
     else:
         row = trade.row(0, named=True)
         value = _interval(row["mean_bp"], row["lo_bp"], row["hi_bp"], "bp")
@@ -171,10 +178,11 @@ def _response(study: Study) -> Section:
         ahead = ""
         if before.height:
             moved = number(-before["mean_bp"][0], 2)
-            ahead = f" In the 100 ms before the trade it had already moved {moved} bp the same way."
+            ahead = f" In the 100 ms before the order it had already moved {moved} bp the same way."
+        orders, fills = study.orders
         sentence = (
-            f"Mean move of the secondary's mid {seconds:g} s after a primary trade, in the trade's direction, over "
-            f"{row['events']:,} trades.{ahead}"
+            f"Mean move of the secondary's mid {seconds:g} s after a primary aggressor order, in its direction, over "
+            f"{row['events']:,} of {orders:,} orders, {fills:,} fills.{ahead}"
         )
     return Section(
         "Response",
@@ -182,35 +190,47 @@ def _response(study: Study) -> Section:
         value,
         sentence,
         "Paths start at the mid just before the event and are signed so that up is the event's direction (a bid "
-        "added or an ask cancelled points up). Bands: 95 %, clustered by 10 s blocks. Events overlap, so a path is "
-        "an average of flow as it comes, not the effect of one event alone.",
+        "added or an ask cancelled points up). Fills of one engine time and side are one order. Cancellations are what "
+        "trades of the same engine time (of the study's clock where a venue gives none) do not explain; a trade whose "
+        f"quote bears another time leaves a false one. Bands: 95 %, clustered by {study.block_s:.3g} s blocks. Events "
+        "overlap, so a path is an average of flow as it comes, not the effect of one event alone.",
         at,
     )
 
 
 def _crosses(study: Study) -> Section:
     found, ladder = study.crosses, study.ladder
-    observed = study._crosses.observed_s
     total = sum(study.fees.values())
-    share = float(found["duration_ms"].sum()) / 1e3 / observed * 100 if observed else None
+    value, lo, hi = (None if x is None else x * 100 for x in study.cross_share)
+    share = _interval(value, lo, hi, "%")
     fees = ", ".join(f"{name} {fee:g} bp" for name, fee in study.fees.items())
     if found.height:
         sentence = (
-            f"Net of {total:g} bp of taker fees the venues overlapped {number(share, 3)} % of the time, for "
+            f"Net of {total:g} bp of taker fees the venues overlapped {share} of the time, for "
             f"{number(found['duration_ms'].median(), 3)} ms at the median, at best by "
             f"{number(found['best_edge_bp'].max(), 3)} bp."
         )
     else:
         left = ladder.filter(pl.col("count") > 0)["fee_bp"].to_list()
-        lowest = f"the last cross is gone above {max(left):g} bp" if left else "there was no cross even free of fees"
+        top = max(ladder["fee_bp"].to_list())
+        if not left:
+            lowest = "there was no cross even free of fees"
+        elif max(left) == top:
+            lowest = f"crosses are left up to {top:g} bp, where the ladder ends"
+        else:
+            lowest = f"the last cross is gone above {max(left):g} bp"
         sentence = f"No overlap survives {total:g} bp of taker fees: {lowest}."
+    fair = BASIS[study.fair_basis]
+    if study.fair_basis == "none" and default_fair_basis(*study.capture.instruments) != "none":
+        fair = "No fair basis is taken off: the two contracts are different claims, taken as the same claim, as asked."
     span = study.basis["ts"]
     return Section(
         "Crosses at the touch",
         [plots.crosses(found, span=(span[0], span[-1])), plots.ladder(ladder)],
-        f"{found.height:,} cross{'' if found.height == 1 else 'es'} net of fees",
-        sentence,
-        f"Taker fees (base tier unless given): {fees}. {BASIS[study.fair_basis]} Observed for {number(observed, 4)} "
-        "s. Size, latency and capital are not counted here.",
+        f"{share} of the time" if found.height else "0 crosses net of fees",
+        f"{sentence} {found.height:,} cross{'' if found.height == 1 else 'es'} in all." if found.height else sentence,
+        f"Taker fees (base tier unless given): {fees}. {fair} Observed for {number(study.observed_s, 4)} s, up to "
+        f"where both venues were watched; the interval is a bootstrap of {study.block_s:.3g} s blocks. Size, latency "
+        "and capital are not counted here.",
         ladder,
     )
