@@ -77,6 +77,19 @@ def _table(frame: pl.DataFrame, title: str) -> Table:
     return table
 
 
+def _shown(summary: pl.DataFrame) -> pl.DataFrame:
+    """Fit the summary into 80 columns: each value with its unit, each interval in one cell."""
+    import polars as pl
+
+    from crossbook.viz.theme import number
+
+    rows = []
+    for part, measure, value, lo, hi, unit, bounds in summary.iter_rows():
+        interval = "" if lo is None or hi is None else f"[{number(lo)}, {number(hi)}]"
+        rows.append((part, measure, f"{number(value)} {unit}".strip(), interval, (bounds or "").split(" %")[0]))
+    return pl.DataFrame(rows, schema=["part", "measure", "value", "interval", "%"], orient="row")
+
+
 def _rows(frame: pl.DataFrame) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = json.loads(frame.write_json())
     return rows
@@ -177,7 +190,7 @@ def study(
 
     console = Console()
     names = f"{made.primary.instrument.name} → {made.secondary.instrument.name}, {clock} clock"
-    console.print(_table(summary, names))
+    console.print(_table(_shown(summary), names))
     for warning in made.warnings:
         console.print("warning:", warning, style="yellow", markup=False)
     console.print(f"{report} and {len(made.frames())} Parquet files beside it", markup=False)

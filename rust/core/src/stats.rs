@@ -108,3 +108,12 @@ fn check_block(block: i64) -> Result<(), StatsError> {
 fn index(numerator: i64, divisor: i64) -> usize {
     (numerator / divisor).cast_unsigned() as usize
 }
+
+/// The sum of the rows of a matrix that lies row by row, `[width]`.
+fn column_sums(matrix: &[f64], width: usize) -> Vec<f64> {
+    let mut total = vec![0.0; width];
+    for row in matrix.chunks_exact(width) {
+        total.iter_mut().zip(row).for_each(|(sum, part)| *sum += part);
+    }
+    total
+}

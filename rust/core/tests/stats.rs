@@ -26,8 +26,13 @@ fn overlap((a, b): (i64, i64), (c, d): (i64, i64)) -> bool {
     (a + 1..=b).any(|t| (c + 1..=d).contains(&t))
 }
 
+/// How many times the usual number of cases to try: `make slow` asks for more.
+fn slow() -> u32 {
+    std::env::var("CROSSBOOK_SLOW").map_or(1, |factor| factor.parse().expect("CROSSBOOK_SLOW: a whole number"))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig { cases: 2_000 * slow(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_contrast_is_the_sum_over_overlapping_pairs_at_every_lag_and_block(

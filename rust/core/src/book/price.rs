@@ -244,38 +244,11 @@ impl PriceBook {
         walk
     }
 
-    /// The total size at prices from the best to `limit` inclusive (bids at `limit` or above, asks at `limit` or
-    /// below), at most `i64::MAX`, and whether all of that range lies inside the horizon.
-    #[must_use]
-    pub fn size_within(&self, side: Side, limit: Price) -> (Size, bool) {
-        self.sum(side, self.ladder(side).iter(), limit)
-    }
-
-    /// As [`Self::size_within`], without levels better than `start`.
-    #[must_use]
-    pub fn size_between(&self, side: Side, start: Price, limit: Price) -> (Size, bool) {
-        let ladder = self.ladder(side);
-        self.sum(side, ladder.iter_from(ladder.key(start.0)), limit)
-    }
-
-    fn sum(&self, side: Side, levels: Iter<'_>, limit: Price) -> (Size, bool) {
-        let limit = self.ladder(side).key(limit.0);
-        let sizes = levels.take_while(|&(key, _)| key <= limit).map(|(_, size)| size);
-        let known = self.horizons[side as usize].is_some_and(|horizon| limit <= horizon);
-        (Size(sizes.fold(0, i64::saturating_add)), known)
-    }
-
     /// The worst price that a snapshot covered; beyond it depth is unknown. `None`: no snapshot was seen, the book knows
     /// nothing but what it was fed.
     #[must_use]
     pub fn horizon(&self, side: Side) -> Option<Price> {
         self.horizons[side as usize].map(|key| Price(self.ladder(side).price(key)))
-    }
-
-    /// Sets the horizon, where a feed knows it better than the flags of its events do. `Price(i64::MIN)` for bids and
-    /// `Price(i64::MAX)` for asks say that the book is complete.
-    pub fn set_horizon(&mut self, side: Side, horizon: Option<Price>) {
-        self.horizons[side as usize] = horizon.map(|price| self.ladder(side).key(price.0));
     }
 
     /// The number of levels of one side; counted, so not for the hot path.
@@ -431,8 +404,6 @@ mod tests {
     fn a_walk_from_a_newer_quote_skips_the_levels_it_contradicts() {
         let walk = three_asks().walk_from(Side::Ask, Price(101), Size(3));
         assert_eq!((walk.filled, walk.notional, walk.levels), (Size(3), 2 * 101 + 103, 2));
-        assert_eq!(three_asks().size_between(Side::Ask, Price(101), Price(102)), (Size(2), true));
-        assert_eq!(three_asks().size_between(Side::Ask, Price(103), Price(101)), (Size(0), true));
     }
 
     #[test]

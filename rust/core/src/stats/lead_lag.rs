@@ -8,7 +8,7 @@
 //! `(c − b, d − a)`. So each pair adds `dx·dy` at one cell of a difference array and takes it away at another, and one
 //! prefix sum yields every lag: `O(pairs within the grid + lags)`, whatever the number of lags.
 
-use super::{MAX_SPAN, MAX_VALUES, StatsError, check, check_block, index, origin};
+use super::{MAX_SPAN, MAX_VALUES, StatsError, check, check_block, column_sums, index, origin};
 
 /// Lags `first, first + step, …`, `count` of them, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,19 +61,7 @@ impl Contrast {
     /// The contrast at every lag, `[lags]`.
     #[must_use]
     pub fn total(&self) -> Vec<f64> {
-        let mut total = vec![0.0; self.lags];
-        for row in self.matrix.chunks_exact(self.lags) {
-            total.iter_mut().zip(row).for_each(|(sum, part)| *sum += part);
-        }
-        total
-    }
-
-    /// `ρ(θ) = contrast(θ) / √(Σdx² Σdy²)` at every lag, `[lags]`; NaN if a series never moves. An estimate: noise can
-    /// carry it beyond ±1.
-    #[must_use]
-    pub fn correlation(&self) -> Vec<f64> {
-        let scale = (self.x_variance.iter().sum::<f64>() * self.y_variance.iter().sum::<f64>()).sqrt();
-        self.total().into_iter().map(|value| value / scale).collect()
+        column_sums(&self.matrix, self.lags)
     }
 }
 

@@ -3,7 +3,7 @@
 //! An event study on irregular data, as the response function of Bouchaud, Gefen, Potters & Wyart (2004), "Fluctuations
 //! and response in financial markets", Quantitative Finance 4(2), across two venues.
 
-use super::{MAX_SPAN, MAX_VALUES, StatsError, check, check_block, index, origin};
+use super::{MAX_SPAN, MAX_VALUES, StatsError, check, check_block, column_sums, index, origin};
 
 /// What [`response`] finds. Only blocks that hold an event appear, in order of time.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,11 +22,7 @@ impl Response {
     /// The sum over all events at every offset, `[offsets]`.
     #[must_use]
     pub fn total(&self) -> Vec<f64> {
-        let mut total = vec![0.0; self.offsets];
-        for row in self.sums.chunks_exact(self.offsets) {
-            total.iter_mut().zip(row).for_each(|(sum, part)| *sum += part);
-        }
-        total
+        column_sums(&self.sums, self.offsets)
     }
 }
 
