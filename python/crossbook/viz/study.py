@@ -227,10 +227,10 @@ def _crosses(study: Study) -> Section:
     return Section(
         "Crosses at the touch",
         [plots.crosses(found, span=(span[0], span[-1])), plots.ladder(ladder)],
-        f"{share} of the time" if found.height else "0 crosses net of fees",
+        share if found.height else "0 crosses net of fees",
         f"{sentence} {found.height:,} cross{'' if found.height == 1 else 'es'} in all." if found.height else sentence,
         f"Taker fees (base tier unless given): {fees}. {fair} Observed for {number(study.observed_s, 4)} s, up to "
         f"where both venues were watched; the interval is a bootstrap of {study.block_s:.3g} s blocks. Size, latency "
         "and capital are not counted here.",
-        ladder,
+        ladder.drop("total_ms"),
     )

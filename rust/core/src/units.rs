@@ -63,7 +63,8 @@ pub enum UnitError {
     Overflow(Unit),
 }
 
-const POW10: [i64; 19] = {
+/// Powers of ten that fit 63 bits.
+pub(crate) const POW10: [i64; 19] = {
     let mut table = [1_i64; 19];
     let mut i = 1;
     while i < 19 {

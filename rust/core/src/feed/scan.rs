@@ -1,7 +1,7 @@
 //! A byte scanner for JSON whose shape is known. It accepts only what it is sure of and gives up on everything else, so
 //! that the general reader decides there; whatever it accepts is valid JSON and means the same to both.
 
-use crate::units::Unit;
+use crate::units::{POW10, Unit};
 
 /// How a decimal text becomes a count of one unit.
 #[derive(Clone, Copy, Debug)]
@@ -10,16 +10,6 @@ pub(super) struct Scale {
     /// Decimals of a unit of the form `10^-decimals`; `None` for every other unit.
     decimals: Option<u32>,
 }
-
-const POW10: [u64; 19] = {
-    let mut table = [1_u64; 19];
-    let mut i = 1;
-    while i < 19 {
-        table[i] = table[i - 1] * 10;
-        i += 1;
-    }
-    table
-};
 
 impl Scale {
     pub(super) fn new(unit: Unit) -> Self {
@@ -160,6 +150,6 @@ impl<'a> Scanner<'a> {
         if digits + missing > 18 {
             return None;
         }
-        i64::try_from(value * POW10.get(missing)?).ok()
+        i64::try_from(value * POW10.get(missing)?.unsigned_abs()).ok()
     }
 }

@@ -5,6 +5,31 @@ use crate::feed::scan::Scanner;
 use crate::feed::sync::{Level, Span};
 use crate::units::{Nanos, Side};
 
+/// Which fields a message has brought, a bit each.
+const KIND: u32 = 1 << 0;
+const SYMBOL: u32 = 1 << 1;
+const EVENT_TIME: u32 = 1 << 2;
+const ENGINE_TIME: u32 = 1 << 3;
+const FIRST: u32 = 1 << 4;
+const LAST: u32 = 1 << 5;
+const PREVIOUS: u32 = 1 << 6;
+const BID: u32 = 1 << 7;
+const ASK: u32 = 1 << 8;
+const BID_LEVELS: u32 = 1 << 9;
+const ASK_LEVELS: u32 = 1 << 10;
+const BID_PRICE: u32 = 1 << 11;
+const ASK_PRICE: u32 = 1 << 12;
+const BID_SIZE: u32 = 1 << 13;
+const ASK_SIZE: u32 = 1 << 14;
+const ID: u32 = 1 << 15;
+const PRICE: u32 = 1 << 16;
+const SIZE: u32 = 1 << 17;
+const MAKER: u32 = 1 << 18;
+const MARKET: u32 = 1 << 19;
+const SNAPSHOT_ID: u32 = 1 << 20;
+const SNAPSHOT_BIDS: u32 = 1 << 21;
+const SNAPSHOT_ASKS: u32 = 1 << 22;
+
 impl Binance {
     /// The fast path: depth, quotes, trades and snapshots in the simple form in which they come. `None` says nothing
     /// about the frame but that somebody else must read it.
@@ -26,55 +51,59 @@ impl Binance {
             // A key that comes twice is for the other reader to refuse.
             match key {
                 b"e" => {
-                    fields.claim(1)?;
+                    fields.claim(KIND)?;
                     kind = text.string()?;
                 }
                 b"s" | b"symbol" => {
-                    fields.claim(1 << 1)?;
+                    fields.claim(SYMBOL)?;
                     at = Some(self.find(text.string()?)?);
                     named = true;
                 }
                 b"E" => {
-                    fields.claim(1 << 2)?;
+                    fields.claim(EVENT_TIME)?;
                     fields.event_time = text.integer()?;
                 }
                 b"T" => {
-                    fields.claim(1 << 3)?;
+                    fields.claim(ENGINE_TIME)?;
                     fields.engine_time = text.integer()?;
                 }
                 b"U" => {
-                    fields.claim(1 << 4)?;
+                    fields.claim(FIRST)?;
                     fields.first = text.integer()?;
                 }
                 b"u" => {
-                    fields.claim(1 << 5)?;
+                    fields.claim(LAST)?;
                     fields.last = text.integer()?;
                 }
                 b"lastUpdateId" => {
-                    fields.claim(1 << 20)?;
+                    fields.claim(SNAPSHOT_ID)?;
                     fields.snapshot = text.integer()?;
                 }
                 b"pu" => {
-                    fields.claim(1 << 6)?;
+                    fields.claim(PREVIOUS)?;
                     fields.previous = text.integer()?;
                 }
                 b"b" | b"a" | b"bids" | b"asks" => {
                     let bid = key.first() == Some(&b'b');
-                    fields.claim(if bid { 1 << 7 } else { 1 << 8 })?;
+                    fields.claim(if bid { BID } else { ASK })?;
                     let stream = self.streams.get(at?)?;
                     match text.peek()? {
                         b'[' => {
                             // Bids come first; the other reader knows what to do if not.
-                            if bid && fields.has(1 << 8) {
+                            if bid && fields.has(ASK) {
                                 return None;
                             }
-                            let long = if key.len() > 1 { 12 } else { 0 };
-                            fields.claim((if bid { 1 << 9 } else { 1 << 10 }) << long)?;
+                            fields.claim(match (bid, key.len()) {
+                                (true, 1) => BID_LEVELS,
+                                (false, 1) => ASK_LEVELS,
+                                (true, _) => SNAPSHOT_BIDS,
+                                (false, _) => SNAPSHOT_ASKS,
+                            })?;
                             let side = if bid { Side::Bid } else { Side::Ask };
                             scan_levels(&mut text, stream, side, levels)?;
                         }
                         b'"' if key.len() == 1 => {
-                            fields.claim(if bid { 1 << 11 } else { 1 << 12 })?;
+                            fields.claim(if bid { BID_PRICE } else { ASK_PRICE })?;
                             let price = text.decimal(&stream.price)?;
                             if bid { fields.bid = price } else { fields.ask = price }
                         }
@@ -82,31 +111,31 @@ impl Binance {
                     }
                 }
                 b"B" => {
-                    fields.claim(1 << 13)?;
+                    fields.claim(BID_SIZE)?;
                     fields.bid_size = text.decimal(&self.streams.get(at?)?.size)?;
                 }
                 b"A" => {
-                    fields.claim(1 << 14)?;
+                    fields.claim(ASK_SIZE)?;
                     fields.ask_size = text.decimal(&self.streams.get(at?)?.size)?;
                 }
                 b"t" => {
-                    fields.claim(1 << 15)?;
+                    fields.claim(ID)?;
                     fields.id = text.integer()?;
                 }
                 b"p" => {
-                    fields.claim(1 << 16)?;
+                    fields.claim(PRICE)?;
                     fields.price = text.decimal(&self.streams.get(at?)?.price)?;
                 }
                 b"q" => {
-                    fields.claim(1 << 17)?;
+                    fields.claim(SIZE)?;
                     fields.size = text.decimal(&self.streams.get(at?)?.size)?;
                 }
                 b"m" => {
-                    fields.claim(1 << 18)?;
+                    fields.claim(MAKER)?;
                     fields.maker = text.boolean()?;
                 }
                 b"X" => {
-                    fields.claim(1 << 19)?;
+                    fields.claim(MARKET)?;
                     fields.market = text.string()? == b"MARKET";
                 }
                 _ => text.skip()?,
@@ -161,16 +190,16 @@ impl Fields {
     }
 
     fn message(&self, kind: &[u8], named: bool) -> Option<Message> {
-        const DEPTH: u32 = 1 << 4 | 1 << 5 | 1 << 9 | 1 << 10;
-        const SNAPSHOT: u32 = 1 << 20 | 1 << 21 | 1 << 22;
-        const QUOTE: u32 = 1 << 5 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 14;
-        const TRADE: u32 = 1 << 15 | 1 << 16 | 1 << 17 | 1 << 18;
-        let time = if self.has(1 << 3) { self.engine_time } else { self.event_time };
-        let ts_event = if self.seen & (1 << 2 | 1 << 3) == 0 { Nanos::UNKNOWN } else { nanos(time)? };
-        let previous = self.has(1 << 6).then_some(self.previous);
+        const DEPTH: u32 = FIRST | LAST | BID_LEVELS | ASK_LEVELS;
+        const SNAPSHOT: u32 = SNAPSHOT_ID | SNAPSHOT_BIDS | SNAPSHOT_ASKS;
+        const QUOTE: u32 = LAST | BID_PRICE | ASK_PRICE | BID_SIZE | ASK_SIZE;
+        const TRADE: u32 = ID | PRICE | SIZE | MAKER;
+        let time = if self.has(ENGINE_TIME) { self.engine_time } else { self.event_time };
+        let ts_event = if self.seen & (EVENT_TIME | ENGINE_TIME) == 0 { Nanos::UNKNOWN } else { nanos(time)? };
+        let previous = self.has(PREVIOUS).then_some(self.previous);
         let kind: &[u8] = match kind {
-            b"" if self.has(1) => return None,
-            b"" if self.has(1 << 20) => b"snapshot",
+            b"" if self.has(KIND) => return None,
+            b"" if self.has(SNAPSHOT_ID) => b"snapshot",
             b"" => b"bookTicker",
             kind => kind,
         };
@@ -178,7 +207,7 @@ impl Fields {
             b"depthUpdate" if named && self.has(DEPTH) => {
                 Some(Message::Depth(Span { first: self.first, last: self.last, previous, ts_event }))
             }
-            b"snapshot" if self.has(SNAPSHOT) && !self.has(1) => {
+            b"snapshot" if self.has(SNAPSHOT) && !self.has(KIND) => {
                 Some(Message::Snapshot { last: self.snapshot, ts_event })
             }
             b"bookTicker" if named && self.has(QUOTE) => Some(Message::Quote {
@@ -193,7 +222,7 @@ impl Fields {
                 price: self.price,
                 size: self.size,
                 side: aggressor(self.maker),
-                market: self.market || !self.has(1 << 19),
+                market: self.market || !self.has(MARKET),
             }),
             _ => None,
         }
