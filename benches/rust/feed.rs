@@ -23,9 +23,9 @@ use flate2::read::GzDecoder;
 use serde_json::Value;
 
 use crossbook::book::PriceBook;
-use crossbook::capture::{Replay, identify};
+use crossbook::capture::{Content, Replay, Source, identify};
 use crossbook::event::Event;
-use crossbook::feed::binance::Binance;
+use crossbook::feed::{Protocol, Session};
 use crossbook::instrument::Instrument;
 use crossbook::market::Market;
 use crossbook::tape::Tape;
@@ -44,8 +44,10 @@ struct Stream {
 }
 
 fn read(index: usize, name: &'static str, path: PathBuf) -> Result<Stream, Box<dyn Error>> {
-    let (venue, symbol) = identify(&path)?;
-    let instrument = Instrument::builtin(venue, &symbol).ok_or("expected a built-in instrument")?;
+    let Content::Connection { protocol, symbol: Some(symbol), .. } = identify(&path)? else {
+        return Err("expected a connection of one symbol".into());
+    };
+    let instrument = Instrument::builtin(protocol.venue, &symbol).ok_or("expected a built-in instrument")?;
     let mut frames = Vec::new();
     for line in BufReader::new(GzDecoder::new(File::open(&path)?)).lines() {
         let line = line?;
@@ -70,15 +72,16 @@ fn level_count(frame: &Frame) -> usize {
 
 /// Feeds and a tape: what every run starts from and the timed part goes on with.
 struct Decoder {
-    feeds: Vec<Binance>,
+    feeds: Vec<Session>,
     tape: Tape,
     events: usize,
 }
 
 impl Decoder {
     fn new(instruments: &[Instrument]) -> Self {
-        let feed =
-            |(index, instrument): (u32, _)| Binance::new(Instrument::clone(instrument).venue, [(index, instrument)]);
+        let feed = |(index, instrument): (u32, _)| {
+            Session::new(Protocol::current(Instrument::clone(instrument).venue), [(index, instrument)])
+        };
         Self { feeds: (0..).zip(instruments).map(feed).collect(), tape: Tape::default(), events: 0 }
     }
 
@@ -221,7 +224,13 @@ fn market(c: &mut Criterion, name: &str, streams: &[&Stream]) {
 }
 
 fn replay(c: &mut Criterion, streams: &[Stream]) {
-    let sources: Vec<_> = streams.iter().map(|stream| (stream.path.clone(), stream.instrument.clone())).collect();
+    let source = |(index, stream): (u32, &Stream)| Source {
+        paths: vec![stream.path.clone()],
+        protocol: Some(Protocol::current(stream.instrument.venue)),
+        instruments: vec![(index, stream.instrument.clone())],
+        partial: false,
+    };
+    let sources: Vec<_> = (0..).zip(streams).map(source).collect();
     let instruments: Vec<_> = streams.iter().map(|stream| stream.instrument.clone()).collect();
     let routine = || {
         let mut market = Market::new(instruments.clone()).expect("a market");

@@ -9,7 +9,7 @@ use std::hint::black_box;
 use gungraun::{library_benchmark, library_benchmark_group};
 
 use crossbook::book::{PriceBook, TopRows};
-use crossbook::feed::binance::Binance;
+use crossbook::feed::{Protocol, Session};
 use crossbook::instrument::{Instrument, Venue};
 use crossbook::market::Market;
 use crossbook::stats::{Contrast, HayashiYoshida, LagGrid};
@@ -152,7 +152,7 @@ fn frame(flow: &mut Flow, says: Says, n: u64) -> Vec<u8> {
 }
 
 struct Run {
-    feed: Binance,
+    feed: Session,
     market: Market,
     tape: Tape,
     frames: Vec<Vec<u8>>,
@@ -178,7 +178,7 @@ impl Run {
             frames.push(frame(&mut flow, *says, *n));
         }
         let mut run = Self {
-            feed: Binance::new(coinm.venue, [(0, &coinm)]),
+            feed: Session::new(Protocol::current(coinm.venue), [(0, &coinm)]),
             market: Market::new(vec![coinm]).expect("a market"),
             tape: Tape::default(),
             frames,

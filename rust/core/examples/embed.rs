@@ -1,6 +1,6 @@
 //! The engine inside a Rust program: raw frames in, one market of two venues out.
 
-use crossbook::feed::binance::Binance;
+use crossbook::feed::{Protocol, Session};
 use crossbook::instrument::{Instrument, Venue};
 use crossbook::market::Market;
 use crossbook::tape::Tape;
@@ -17,8 +17,11 @@ const FRAMES: [(usize, i64, &str); 3] = [
 pub fn main() {
     let known = |venue| Instrument::builtin(venue, "BTCUSDT").expect("a built-in instrument");
     let instruments = vec![known(Venue::BinanceUsdm), known(Venue::BinanceSpot)];
-    let mut feeds: Vec<_> =
-        instruments.iter().zip(0..).map(|(one, index)| Binance::new(one.venue, [(index, one)])).collect();
+    let mut feeds: Vec<_> = instruments
+        .iter()
+        .zip(0..)
+        .map(|(one, index)| Session::new(Protocol::current(one.venue), [(index, one)]))
+        .collect();
     let mut market = Market::new(instruments).expect("two claims on one currency");
     let mut tape = Tape::default();
     for (feed, received, frame) in FRAMES {

@@ -1,28 +1,31 @@
-//! Captures on disk: raw frames with their receive times, merged across files into tapes in constant memory.
+//! Captures on disk: raw frames with their receive times, merged across connections into tapes in constant memory.
 //!
-//! A capture file holds one connection to one venue: lines of `<receive ns> <raw JSON>`, gzipped or plain.
+//! A *source* is one connection: one file of lines ([`lines`] knows their forms), or the hourly files of our own format
+//! ([`store`]) one after another. Every source plays into a [`Session`] of its own; REST responses that lie in files of
+//! their own go to the sessions that can use them.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek};
+mod lines;
+pub mod manifest;
+pub mod store;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::{io, mem};
 
-use flate2::read::MultiGzDecoder;
-use memchr::memchr;
 use thiserror::Error;
 
-use crate::event::{Flags, Kind};
-use crate::feed::binance::{Binance, Decimals};
-use crate::feed::{FeedError, Outcome};
+use self::lines::{Form, Lines};
+use self::store::{RecordKind, StoreError};
+use crate::feed::{Counts, FeedError, GapRecord, Outcome, Protocol, Session, Survey};
 use crate::instrument::{Instrument, Venue};
 use crate::tape::Tape;
 use crate::units::Nanos;
 
-/// A line longer than this is no frame of any venue.
-const MAX_LINE: usize = 64 << 20;
 /// So many faults are kept in full; the rest are counted.
 const MAX_FAULTS: usize = 10_000;
+/// So many frames are looked at to recognise a capture that does not say what it is.
+const LOOK: usize = 2_000;
 
 /// What is wrong with a capture.
 #[derive(Debug, Error)]
@@ -60,13 +63,24 @@ pub enum CaptureError {
         /// The decoder's reason.
         source: io::Error,
     },
+    /// A file of our own format is damaged, cut, or none.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A file of our own format ends with a whole block, but the recorder did not get to finish it.
+    #[error("{path}: expected an end mark; the recorder was stopped, everything before it was used", path = path.display())]
+    Unfinished {
+        /// The file.
+        path: PathBuf,
+    },
     /// A line that is not a receive time and a frame.
-    #[error("{path} line {line}: expected `<receive ns> <JSON>`", path = path.display())]
+    #[error("{path} line {line}: expected {expected}", path = path.display())]
     Line {
         /// The file.
         path: PathBuf,
         /// The line, from 1.
         line: u64,
+        /// What a line of this file looks like.
+        expected: &'static str,
     },
     /// A frame that the venue's feed refused.
     #[error("{path} line {line}: {source}", path = path.display())]
@@ -78,106 +92,65 @@ pub enum CaptureError {
         /// What is wrong with the frame.
         source: Box<FeedError>,
     },
-    /// Neither its name nor its first frames say which venue and symbol a file holds.
-    #[error("{path}: expected a file named <venue>-<symbol> (such as usdm-btcusdt.gz) or frames that name both", path = path.display())]
+    /// Neither its name nor its first frames say which venue's messages a file holds.
+    #[error("{path}: expected a capture of a known venue: a file named <venue>-<symbol> (such as usdm-btcusdt.gz), one that names its websocket, or frames that give it away", path = path.display())]
     Unrecognised {
         /// The file.
         path: PathBuf,
     },
 }
 
-/// Lines of one file.
-struct Lines {
-    path: PathBuf,
-    reader: BufReader<Box<dyn Read + Send>>,
-    line: u64,
+/// What a record of a capture is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A frame received.
+    Received,
+    /// A frame sent.
+    Sent,
+    /// The connection was opened.
+    Opened,
+    /// The connection was closed.
+    Closed,
+    /// A REST response.
+    Rest,
+    /// Frames were lost by the recorder.
+    Lost,
+    /// Nothing that is played.
+    Note,
 }
 
-struct CountedFile {
-    file: File,
-    read: Arc<AtomicU64>,
+/// What a capture file holds.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Content {
+    /// One connection.
+    Connection {
+        /// Its protocol.
+        protocol: &'static Protocol,
+        /// The one symbol that the file's name promises; `None`: all that are in it.
+        symbol: Option<String>,
+        /// The instruments that the file describes itself.
+        instruments: Option<Vec<Instrument>>,
+    },
+    /// REST responses, for the connections beside it.
+    Rest,
 }
 
-impl Read for CountedFile {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read(buffer)?;
-        self.read.fetch_add(count as u64, Ordering::Relaxed);
-        Ok(count)
-    }
-}
-
-impl Lines {
-    fn open(path: &Path, read: Arc<AtomicU64>) -> Result<Self, CaptureError> {
-        let io = |source| CaptureError::Io { path: path.to_owned(), source };
-        let mut file = File::open(path).map_err(io)?;
-        let mut magic = Vec::with_capacity(4);
-        (&mut file).take(4).read_to_end(&mut magic).map_err(io)?;
-        if magic.is_empty() {
-            return Err(CaptureError::Empty { path: path.to_owned() });
-        }
-        file.rewind().map_err(io)?;
-        let file = CountedFile { file, read };
-        let reader: Box<dyn Read + Send> = if magic.starts_with(&[0x1f, 0x8b]) {
-            Box::new(MultiGzDecoder::new(BufReader::with_capacity(1 << 16, file)))
-        } else if path.extension().is_some_and(|extension| extension == "gz") {
-            let found = magic.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");
-            return Err(CaptureError::NotGzip { path: path.to_owned(), found });
-        } else {
-            Box::new(file)
-        };
-        let reader = BufReader::with_capacity(1 << 18, reader);
-        Ok(Self { path: path.to_owned(), reader, line: 0 })
-    }
-
-    fn damaged(&self, source: io::Error) -> CaptureError {
-        CaptureError::Damaged { path: self.path.clone(), line: self.line, source }
-    }
-
-    /// Puts the next line into `line`, without its end. False at the end of the file.
-    fn next_into(&mut self, line: &mut Vec<u8>) -> Result<bool, CaptureError> {
-        line.clear();
-        loop {
-            let buffer = match self.reader.fill_buf() {
-                Ok(buffer) => buffer,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                // The frame in the making is lost with the rest; the error says so.
-                Err(error) => return Err(self.damaged(error)),
-            };
-            if buffer.is_empty() {
-                if line.is_empty() {
-                    return Ok(false);
-                }
-                self.line += 1;
-                return Ok(true);
-            }
-            let end = memchr(b'\n', buffer);
-            let count = end.unwrap_or(buffer.len());
-            line.extend_from_slice(&buffer[..count]);
-            self.reader.consume(end.map_or(count, |end| end + 1));
-            if line.len() > MAX_LINE {
-                let error = io::Error::new(io::ErrorKind::InvalidData, "expected lines of at most 64 MiB");
-                return Err(self.damaged(error));
-            }
-            if end.is_some() {
-                self.line += 1;
-                return Ok(true);
-            }
-        }
-    }
-}
-
-/// Splits a line into receive time and frame.
-fn split(line: &[u8]) -> Option<(Nanos, &[u8])> {
-    let space = memchr(b' ', line)?;
-    let time: i64 = std::str::from_utf8(line.get(..space)?).ok()?.parse().ok()?;
-    Some((Nanos(time), line.get(space + 1..)?))
-}
-
-/// Which venue and symbol a capture file holds: by its name, `<venue>-<symbol>.…`, else by its first frames.
+/// What a capture file holds: by its name `<venue>-<symbol>.…`, by the address of its websocket, or by its first frames.
 ///
 /// # Errors
-/// [`CaptureError`] if the file cannot be read, is empty, is not what its name says, or names neither.
-pub fn identify(path: &Path) -> Result<(Venue, String), CaptureError> {
+/// [`CaptureError`] if the file cannot be read, is empty, is not what its name says, or is of no known venue.
+pub fn identify(path: &Path) -> Result<Content, CaptureError> {
+    if is_store(path) {
+        let reader = store::Reader::open(path)?;
+        let meta = &reader.header().meta;
+        let protocol =
+            Protocol::named(&meta.protocol).ok_or_else(|| CaptureError::Unrecognised { path: path.to_owned() })?;
+        // A header that describes nothing leaves it to the frames.
+        let instruments: Vec<Instrument> = serde_json::from_str(meta.instruments.get()).unwrap_or_default();
+        let instruments = (!instruments.is_empty()).then_some(instruments);
+        return Ok(Content::Connection { protocol, symbol: None, instruments });
+    }
     let mut lines = Lines::open(path, Arc::default())?;
     let mut line = Vec::new();
     let mut any = lines.next_into(&mut line)?;
@@ -186,71 +159,145 @@ pub fn identify(path: &Path) -> Result<(Venue, String), CaptureError> {
     }
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let stem = name.split('.').next().unwrap_or_default();
-    for venue in Venue::ALL {
-        for prefix in [venue.name(), venue.alias()] {
-            let symbol = stem.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('-'));
-            if let Some(symbol) = symbol.filter(|symbol| !symbol.is_empty()) {
-                return Ok((venue, symbol.to_ascii_uppercase()));
+    if lines.form == Form::Timed {
+        for venue in Venue::ALL {
+            for prefix in [venue.name(), venue.alias()] {
+                let symbol = stem.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('-'));
+                let protocol = Protocol::current(venue);
+                if let Some(known) = symbol.and_then(|symbol| (protocol.describe)(symbol)) {
+                    let (symbol, instruments) = (Some(known.symbol), None);
+                    return Ok(Content::Connection { protocol, symbol, instruments });
+                }
             }
         }
     }
-    let mut frames = 0;
-    while any && frames < 10_000 {
-        if let Some(found) = split(&line).and_then(|(_, frame)| Binance::recognise(frame)) {
-            return Ok(found);
+    let mut frames = Vec::new();
+    let mut rest = false;
+    while any && frames.len() < LOOK {
+        if let Ok(parts) = lines.parts(&line) {
+            match parts.kind {
+                Kind::Opened => {
+                    let url = String::from_utf8_lossy(line.get(parts.url).unwrap_or_default()).into_owned();
+                    if let Some(protocol) = Protocol::at(&url, &day(parts.ts_recv)) {
+                        return Ok(Content::Connection { protocol, symbol: None, instruments: None });
+                    }
+                }
+                Kind::Rest => rest = true,
+                Kind::Received => frames.push(line.get(parts.payload).unwrap_or_default().to_vec()),
+                _ => {}
+            }
         }
-        frames += 1;
-        any = lines.next_into(&mut line)?;
+        any = match lines.next_into(&mut line) {
+            Ok(any) => any,
+            // What is left of a damaged file is reported by its replay.
+            Err(_) if !frames.is_empty() => false,
+            Err(error) => return Err(error),
+        };
     }
-    Err(CaptureError::Unrecognised { path: path.to_owned() })
+    if let Some(protocol) = Protocol::recognise(frames.iter().map(Vec::as_slice)) {
+        return Ok(Content::Connection { protocol, symbol: None, instruments: None });
+    }
+    if rest { Ok(Content::Rest) } else { Err(CaptureError::Unrecognised { path: path.to_owned() }) }
 }
 
-/// The instrument of a capture file whose units nobody declared: one pass over the whole file in constant memory takes
-/// the finest decimals after stripping zeros, because the first frames say nothing of those to come.
+/// Whether a file is of our own format.
+fn is_store(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == store::EXTENSION)
+}
+
+/// The day of a time, `YYYY-MM-DD`, UTC.
+fn day(time: Nanos) -> String {
+    let days = time.0.div_euclid(86_400_000_000_000) + 719_468;
+    // The proleptic Gregorian calendar, with the year beginning in March.
+    let era = days.div_euclid(146_097);
+    let of_era = days.rem_euclid(146_097);
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let date = of_year - (153 * month + 2) / 5 + 1;
+    let (month, year) = if month < 10 { (month + 3, year) } else { (month - 9, year + 1) };
+    format!("{:04}-{month:02}-{date:02}", year + era * 400)
+}
+
+/// The instruments of a connection's files whose units nobody declared: one pass over the whole files, and over the REST
+/// responses beside them, takes the finest decimals after stripping zeros, because the first frames say nothing of those
+/// to come. Constant memory. A damaged end was read as far as it goes; the replay reports it.
 ///
 /// # Errors
-/// [`CaptureError`] if the file cannot be read or its currencies are unknown.
-pub fn infer_instrument(path: &Path, venue: Venue, symbol: &str) -> Result<Instrument, CaptureError> {
-    let mut lines = Lines::open(path, Arc::default())?;
-    let mut decimals = Decimals::default();
-    let mut line = Vec::new();
-    // A damaged end was read as far as it goes; the replay reports it.
-    while let Ok(true) = lines.next_into(&mut line) {
-        if let Some((_, frame)) = split(&line) {
-            decimals.observe(frame);
+/// [`CaptureError`] if a file cannot be opened.
+pub fn survey(paths: &[PathBuf], protocol: &'static Protocol) -> Result<Vec<Instrument>, CaptureError> {
+    let mut survey = Survey::new(protocol);
+    let response = |survey: &mut Survey, url: &[u8], body: &[u8]| {
+        if let Some(symbol) = protocol.symbol_at(&String::from_utf8_lossy(url)) {
+            survey.observe_snapshot(&symbol, body);
+        }
+    };
+    for path in paths {
+        if is_store(path) {
+            let mut reader = store::Reader::open(path)?;
+            while let Ok(Some(record)) = reader.next() {
+                match (record.kind, record.response()) {
+                    (RecordKind::Received, _) => survey.observe(record.payload),
+                    (RecordKind::Response, Some((url, body))) => response(&mut survey, url, body),
+                    _ => {}
+                }
+            }
+            continue;
+        }
+        let mut lines = Lines::open(path, Arc::default())?;
+        let mut line = Vec::new();
+        while let Ok(true) = lines.next_into(&mut line) {
+            let Ok(parts) = lines.parts(&line) else { continue };
+            let payload = line.get(parts.payload).unwrap_or_default();
+            match parts.kind {
+                Kind::Received => survey.observe(payload),
+                Kind::Rest => response(&mut survey, line.get(parts.url).unwrap_or_default(), payload),
+                _ => {}
+            }
         }
     }
-    let (price, size) = decimals.units();
-    Instrument::infer(venue, symbol, price, size).map_err(|_| CaptureError::Unrecognised { path: path.to_owned() })
+    Ok(survey.instruments())
 }
 
-/// What a source has given so far.
+/// The instruments that the REST responses of a file list, of any venue.
+///
+/// # Errors
+/// [`CaptureError`] if the file cannot be read.
+pub fn listed(path: &Path) -> Result<Vec<Instrument>, CaptureError> {
+    let mut lines = Lines::open(path, Arc::default())?;
+    let (mut line, mut found) = (Vec::new(), Vec::new());
+    while let Ok(true) = lines.next_into(&mut line) {
+        let Ok(parts) = lines.parts(&line) else { continue };
+        if parts.kind == Kind::Rest {
+            let url = String::from_utf8_lossy(line.get(parts.url).unwrap_or_default()).into_owned();
+            found.extend(Protocol::listed(&url, line.get(parts.payload).unwrap_or_default()));
+        }
+    }
+    Ok(found)
+}
+
+/// One connection, or a file of REST responses, to be played.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Its files, in the order in which they are played.
+    pub paths: Vec<PathBuf>,
+    /// Its protocol; `None`: REST responses.
+    pub protocol: Option<&'static Protocol>,
+    /// Its instruments, each with its index in the tape.
+    pub instruments: Vec<(u32, Instrument)>,
+    /// Whether there are others on it, to be passed over.
+    pub partial: bool,
+}
+
+/// What a source has given so far, beside the counts of its instruments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Frames read.
+pub struct SourceCounts {
+    /// Frames received.
     pub frames: u64,
-    /// Depth messages applied, without those held for a snapshot.
-    pub depth: u64,
-    /// Depth messages that came while a snapshot was awaited.
-    pub held: u64,
-    /// Snapshots.
-    pub snapshots: u64,
-    /// Best bid and ask messages.
-    pub quotes: u64,
-    /// Trades.
-    pub trades: u64,
-    /// Mark price messages.
-    pub marks: u64,
-    /// Messages already known.
-    pub repeated: u64,
-    /// Messages without market data.
+    /// Frames without market data.
     pub other: u64,
     /// Lines and frames that could not be used.
     pub errors: u64,
-    /// `Gap` events that make a book unknown.
-    pub gaps: u64,
-    /// `Gap` events in the trades alone.
-    pub trade_gaps: u64,
     /// Frames whose receive time lies before the one before.
     pub backwards: u64,
     /// First receive time.
@@ -259,19 +306,114 @@ pub struct Counts {
     pub last: Nanos,
 }
 
-struct Source {
-    feed: Binance,
-    lines: Option<Lines>,
-    /// The frame whose turn comes, as its line.
-    line: Vec<u8>,
-    ts_recv: Nanos,
-    frame_at: usize,
-    counts: Counts,
+/// Where a source's records come from.
+enum Reader {
+    Lines(Box<Lines>),
+    Store(Box<store::Reader>),
 }
 
-/// A capture played back: frames of all files in order of receive time, decoded into tapes.
+/// Where a file's reading led.
+enum Step {
+    /// The next record lies ready.
+    Ready,
+    /// The next one says nothing.
+    Nothing,
+    /// The file is at its end; whether it was empty.
+    End(bool),
+    /// A line is none; the next may be one.
+    Broken(CaptureError),
+    /// The rest of the file cannot be read.
+    Lost(CaptureError),
+}
+
+struct Playing {
+    /// `None`: REST responses.
+    session: Option<Session>,
+    reader: Option<Reader>,
+    /// Files to come.
+    paths: std::vec::IntoIter<PathBuf>,
+    path: PathBuf,
+    /// The record whose turn comes.
+    kind: Kind,
+    record: Vec<u8>,
+    url: String,
+    payload: std::ops::Range<usize>,
+    line: u64,
+    ts_recv: Nanos,
+    opened: bool,
+    counts: SourceCounts,
+}
+
+impl Playing {
+    /// Reads one record; `None` at the end of the source.
+    fn step(&mut self, read: &AtomicU64) -> Option<Step> {
+        let ts_recv = match self.reader.as_mut()? {
+            Reader::Lines(lines) => match lines.next_into(&mut self.record) {
+                Ok(true) => match lines.parts(&self.record) {
+                    Ok(parts) if parts.kind == Kind::Note => return Some(Step::Nothing),
+                    Ok(parts) => {
+                        self.line = lines.line;
+                        (self.kind, self.payload) = (parts.kind, parts.payload);
+                        if parts.kind == Kind::Rest {
+                            let url = self.record.get(parts.url).unwrap_or_default();
+                            self.url = String::from_utf8_lossy(url).into_owned();
+                        }
+                        parts.ts_recv
+                    }
+                    Err(error) => return Some(Step::Broken(error)),
+                },
+                Ok(false) => return Some(Step::End(lines.line == 0)),
+                Err(error) => return Some(Step::Lost(error)),
+            },
+            Reader::Store(reader) => {
+                let before = reader.bytes();
+                let step = match reader.next() {
+                    Ok(Some(record)) => {
+                        self.line += 1;
+                        self.kind = match record.kind {
+                            RecordKind::Received => Kind::Received,
+                            RecordKind::Sent => Kind::Sent,
+                            RecordKind::Opened => Kind::Opened,
+                            RecordKind::Closed => Kind::Closed,
+                            RecordKind::Response => Kind::Rest,
+                            RecordKind::Lost => Kind::Lost,
+                            RecordKind::Note => Kind::Note,
+                        };
+                        let payload = match record.response() {
+                            Some((url, body)) => {
+                                self.url = String::from_utf8_lossy(url).into_owned();
+                                body
+                            }
+                            None => record.payload,
+                        };
+                        self.record.clear();
+                        self.record.extend_from_slice(payload);
+                        self.payload = 0..payload.len();
+                        Ok(record.ts_recv)
+                    }
+                    // A file without its end mark was cut between two blocks: the recorder did not finish it.
+                    Ok(None) => Err(None),
+                    Err(error) => Err(Some(error)),
+                };
+                let finished = reader.is_finished();
+                read.fetch_add(reader.bytes() - before, Ordering::Relaxed);
+                match step {
+                    Ok(ts_recv) => ts_recv,
+                    Err(None) if finished => return Some(Step::End(false)),
+                    Err(None) => return Some(Step::Lost(CaptureError::Unfinished { path: self.path.clone() })),
+                    Err(Some(error)) => return Some(Step::Lost(error.into())),
+                }
+            }
+        };
+        self.counts.backwards += u64::from(self.kind == Kind::Received && ts_recv < self.ts_recv);
+        self.ts_recv = ts_recv;
+        Some(Step::Ready)
+    }
+}
+
+/// A capture played back: frames of all sources in order of receive time, decoded into tapes.
 pub struct Replay {
-    sources: Vec<Source>,
+    sources: Vec<Playing>,
     faults: Vec<CaptureError>,
     fault_count: u64,
     read: Arc<AtomicU64>,
@@ -279,77 +421,159 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Opens capture files, each with the instrument that it holds; the index in this list is the instrument's in the
-    /// tape. A file that cannot be opened becomes a fault, the others are played.
+    /// Opens sources. A file that cannot be opened becomes a fault, the others are played.
     #[must_use]
-    pub fn open(files: &[(PathBuf, Instrument)]) -> Self {
+    pub fn open(sources: &[Source]) -> Self {
         let read = Arc::new(AtomicU64::new(0));
         let mut replay = Self { sources: Vec::new(), faults: Vec::new(), fault_count: 0, read, total: 0 };
-        for (index, (path, instrument)) in files.iter().enumerate() {
-            replay.total += std::fs::metadata(path).map_or(0, |data| data.len());
-            let lines = match Lines::open(path, Arc::clone(&replay.read)) {
-                Ok(lines) => Some(lines),
-                Err(error) => {
-                    replay.fault(error);
-                    None
-                }
-            };
-            let index = u32::try_from(index).unwrap_or(u32::MAX);
-            replay.sources.push(Source {
-                feed: Binance::new(instrument.venue, [(index, instrument)]),
-                lines,
-                line: Vec::new(),
+        for (at, source) in sources.iter().enumerate() {
+            for path in &source.paths {
+                replay.total += std::fs::metadata(path).map_or(0, |data| data.len());
+            }
+            let instruments = source.instruments.iter().map(|(index, instrument)| (*index, instrument));
+            replay.sources.push(Playing {
+                session: source.protocol.map(|protocol| {
+                    let session = Session::new(protocol, instruments);
+                    if source.partial { session.without_others() } else { session }
+                }),
+                reader: None,
+                paths: source.paths.clone().into_iter(),
+                path: PathBuf::new(),
+                kind: Kind::Note,
+                record: Vec::new(),
+                url: String::new(),
+                payload: 0..0,
+                line: 0,
                 ts_recv: Nanos(i64::MIN),
-                frame_at: 0,
-                counts: Counts::default(),
+                opened: false,
+                counts: SourceCounts::default(),
             });
-            replay.advance(index as usize, &mut Tape::default());
+            replay.next_file(at);
+            replay.advance(at, &mut Tape::default());
         }
         replay
     }
 
-    fn fault(&mut self, error: CaptureError) {
+    fn fault(&mut self, at: usize, error: CaptureError) {
         self.fault_count += 1;
+        if let Some(source) = self.sources.get_mut(at) {
+            source.counts.errors += 1;
+        }
         if self.faults.len() < MAX_FAULTS {
             self.faults.push(error);
         }
     }
 
-    /// Reads ahead to the next frame of one source; lines that are none become faults.
+    /// Opens the next file of a source that can be opened; none left: the source is at its end.
+    fn next_file(&mut self, at: usize) {
+        loop {
+            let Some(source) = self.sources.get_mut(at) else { return };
+            source.reader = None;
+            let Some(path) = source.paths.next() else { return };
+            let reader = if is_store(&path) {
+                store::Reader::open(&path).map(|reader| Reader::Store(Box::new(reader))).map_err(CaptureError::from)
+            } else {
+                Lines::open(&path, Arc::clone(&self.read)).map(|lines| Reader::Lines(Box::new(lines)))
+            };
+            match reader {
+                Ok(reader) => {
+                    (source.reader, source.path, source.line) = (Some(reader), path, 0);
+                    return;
+                }
+                Err(error) => self.fault(at, error),
+            }
+        }
+    }
+
+    /// Reads ahead to the next record of one source; lines that are none become faults.
     fn advance(&mut self, at: usize, out: &mut Tape) {
         loop {
             let Some(source) = self.sources.get_mut(at) else { return };
-            let Some(lines) = source.lines.as_mut() else { return };
-            let error = match lines.next_into(&mut source.line) {
-                Ok(true) => match split(&source.line) {
-                    Some((ts_recv, frame)) => {
-                        source.frame_at = source.line.len() - frame.len();
-                        source.counts.backwards += u64::from(ts_recv < source.ts_recv);
-                        source.ts_recv = ts_recv;
-                        return;
+            let fault = match source.step(&self.read) {
+                None | Some(Step::Ready) => return,
+                Some(Step::Nothing) => continue,
+                Some(Step::Broken(error)) => error,
+                Some(Step::End(empty)) => {
+                    let path = source.path.clone();
+                    self.next_file(at);
+                    if !empty {
+                        continue;
                     }
-                    None => Some(CaptureError::Line { path: lines.path.clone(), line: lines.line }),
-                },
-                Ok(false) => {
-                    let empty = lines.line == 0;
-                    let path = lines.path.clone();
-                    source.lines = None;
-                    empty.then_some(CaptureError::Empty { path })
+                    CaptureError::Empty { path }
                 }
-                Err(error) => {
-                    source.lines = None;
+                Some(Step::Lost(error)) => {
                     // Whatever else the file held is lost: nobody may take the last touch for the present one.
-                    if source.counts.frames > 0 {
-                        source.counts.gaps += 1;
-                        source.feed.on_loss(source.ts_recv, out);
+                    if let Some(session) = source.session.as_mut() {
+                        session.on_close(source.ts_recv, out);
                     }
-                    Some(error)
+                    self.next_file(at);
+                    error
                 }
             };
-            if let Some(error) = error {
-                source.counts.errors += 1;
-                self.fault(error);
+            self.fault(at, fault);
+        }
+    }
+
+    /// Plays the record whose turn it is.
+    fn play(&mut self, at: usize, out: &mut Tape) {
+        let Some(source) = self.sources.get_mut(at) else { return };
+        let ts_recv = source.ts_recv;
+        let payload = source.record.get(source.payload.clone()).unwrap_or_default();
+        let result = match (source.session.as_mut(), source.kind) {
+            (Some(session), Kind::Received) => {
+                let counts = &mut source.counts;
+                if counts.frames == 0 {
+                    counts.first = ts_recv;
+                }
+                counts.last = ts_recv;
+                counts.frames += 1;
+                session.on_frame(ts_recv, payload, out).map(|outcome| {
+                    counts.other += u64::from(outcome == Outcome::Other);
+                })
             }
+            (Some(session), Kind::Opened) => {
+                if mem::replace(&mut source.opened, true) {
+                    session.on_close(ts_recv, out);
+                }
+                session.on_open(ts_recv);
+                Ok(())
+            }
+            (Some(session), Kind::Closed) => {
+                session.on_close(ts_recv, out);
+                Ok(())
+            }
+            (Some(session), Kind::Lost) => {
+                session.on_overflow(ts_recv, out);
+                Ok(())
+            }
+            (Some(session), Kind::Rest) => match session.instrument_at(&source.url) {
+                Some(instrument) => session.on_snapshot(ts_recv, instrument, payload, out).map(|_| ()),
+                None => Ok(()),
+            },
+            (None, Kind::Rest) => {
+                let (record, url) = (mem::take(&mut source.record), mem::take(&mut source.url));
+                let payload = record.get(source.payload.clone()).unwrap_or_default();
+                let mut result = Ok(());
+                for session in self.sources.iter_mut().filter_map(|source| source.session.as_mut()) {
+                    if let Some(instrument) = session.instrument_at(&url) {
+                        result = session.on_snapshot(ts_recv, instrument, payload, out).map(|_| ());
+                        session.commands().for_each(drop);
+                    }
+                }
+                if let Some(source) = self.sources.get_mut(at) {
+                    (source.record, source.url) = (record, url);
+                }
+                result
+            }
+            _ => Ok(()),
+        };
+        let Some(source) = self.sources.get_mut(at) else { return };
+        if let Some(session) = source.session.as_mut() {
+            session.commands().for_each(drop);
+        }
+        if let Err(error) = result {
+            let fault = CaptureError::Frame { path: source.path.clone(), line: source.line, source: Box::new(error) };
+            self.fault(at, fault);
         }
     }
 
@@ -358,60 +582,32 @@ impl Replay {
         let enough = out.len().saturating_add(rows);
         let mut any = false;
         while out.len() < enough {
-            let open = self.sources.iter().enumerate().filter(|(_, source)| source.lines.is_some());
+            let open = self.sources.iter().enumerate().filter(|(_, source)| source.reader.is_some());
             // Equal times keep the order of the files.
             let Some((at, _)) = open.min_by_key(|(_, source)| source.ts_recv) else { break };
             any = true;
-            let Some(source) = self.sources.get_mut(at) else { break };
-            let before = out.len();
-            let outcome = source.feed.on_frame(source.ts_recv, &source.line[source.frame_at..], out);
-            source.feed.commands().for_each(drop);
-            let counts = &mut source.counts;
-            if counts.frames == 0 {
-                counts.first = source.ts_recv;
-            }
-            counts.last = source.ts_recv;
-            counts.frames += 1;
-            for (kind, flags) in out.kind[before..].iter().zip(&out.flags[before..]) {
-                if *kind == Kind::Gap as u8 {
-                    let trades = Flags(*flags).contains(Flags::TRADES);
-                    *if trades { &mut counts.trade_gaps } else { &mut counts.gaps } += 1;
-                }
-            }
-            let fault = match outcome {
-                Ok(outcome) => {
-                    *match outcome {
-                        Outcome::Depth => &mut counts.depth,
-                        Outcome::Held => &mut counts.held,
-                        Outcome::Snapshot => &mut counts.snapshots,
-                        Outcome::Quote => &mut counts.quotes,
-                        Outcome::Trade => &mut counts.trades,
-                        Outcome::Mark => &mut counts.marks,
-                        Outcome::Repeated => &mut counts.repeated,
-                        Outcome::Other => &mut counts.other,
-                    } += 1;
-                    None
-                }
-                Err(error) => {
-                    counts.errors += 1;
-                    let (path, line) = source
-                        .lines
-                        .as_ref()
-                        .map_or_else(|| (PathBuf::new(), 0), |lines| (lines.path.clone(), lines.line));
-                    Some(CaptureError::Frame { path, line, source: Box::new(error) })
-                }
-            };
-            if let Some(fault) = fault {
-                self.fault(fault);
-            }
+            self.play(at, out);
             self.advance(at, out);
         }
         any
     }
 
     /// What each source has given so far, in the order in which they were opened.
-    pub fn counts(&self) -> impl Iterator<Item = Counts> + '_ {
+    pub fn counts(&self) -> impl Iterator<Item = SourceCounts> + '_ {
         self.sources.iter().map(|source| source.counts)
+    }
+
+    /// What became of the messages of one instrument in one source.
+    #[must_use]
+    pub fn stream_counts(&self, source: usize, instrument: u32) -> Counts {
+        let session = self.sources.get(source).and_then(|source| source.session.as_ref());
+        session.map(|session| session.counts(instrument)).unwrap_or_default()
+    }
+
+    /// What was missing so far, source by source.
+    pub fn gaps(&self) -> impl Iterator<Item = (usize, &GapRecord)> + '_ {
+        let sessions = self.sources.iter().enumerate().filter_map(|(at, source)| Some((at, source.session.as_ref()?)));
+        sessions.flat_map(|(at, session)| session.gaps().iter().map(move |gap| (at, gap)))
     }
 
     /// The faults met so far, the first ten thousand in full.
@@ -430,5 +626,18 @@ impl Replay {
     #[must_use]
     pub fn progress(&self) -> (u64, u64) {
         (self.read.load(Ordering::Relaxed), self.total)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_those_of_the_calendar() {
+        assert_eq!(day(Nanos(0)), "1970-01-01");
+        assert_eq!(day(Nanos(1_709_164_800_000_000_000)), "2024-02-29");
+        assert_eq!(day(Nanos(1_787_616_000_000_000_000)), "2026-08-25");
+        assert_eq!(day(Nanos(-1)), "1969-12-31");
     }
 }

@@ -19,39 +19,128 @@ pub enum Venue {
     BinanceUsdm,
     /// Binance coin-margined futures.
     BinanceCoinm,
+    /// Binance.US.
+    BinanceUs,
+    /// Coinbase, spot.
+    Coinbase,
+    /// Kraken, spot.
+    Kraken,
+    /// Kraken Futures.
+    KrakenFutures,
+    /// OKX: spot, swaps, futures and options.
+    Okx,
+    /// Bybit spot.
+    BybitSpot,
+    /// Bybit futures and perpetuals margined in the quote currency.
+    BybitLinear,
+    /// Bybit futures and perpetuals margined in the base currency.
+    BybitInverse,
+    /// Bybit options.
+    BybitOption,
+    /// Deribit: perpetuals, futures, options and spot.
+    Deribit,
+    /// Hyperliquid perpetuals.
+    Hyperliquid,
+    /// Gate, spot.
+    Gate,
+    /// Gate, perpetuals settled in USDT.
+    GateFutures,
+    /// Bitfinex.
+    Bitfinex,
+    /// Bitstamp, spot.
+    Bitstamp,
+    /// Bitget perpetuals and futures.
+    BitgetFutures,
+    /// KuCoin, spot.
+    Kucoin,
+    /// BitMEX.
+    Bitmex,
+    /// Gemini, spot.
+    Gemini,
+    /// dYdX perpetuals.
+    Dydx,
+    /// Independent Reserve, spot.
+    IndependentReserve,
 }
+
+/// Name, short name as in the file names of captures, taker fee of the base tier in parts per million.
+type Facts = (&'static str, &'static str, i64);
 
 impl Venue {
     /// Every venue.
-    pub const ALL: [Self; 3] = [Self::BinanceSpot, Self::BinanceUsdm, Self::BinanceCoinm];
+    pub const ALL: [Self; 24] = [
+        Self::BinanceSpot,
+        Self::BinanceUsdm,
+        Self::BinanceCoinm,
+        Self::BinanceUs,
+        Self::Coinbase,
+        Self::Kraken,
+        Self::KrakenFutures,
+        Self::Okx,
+        Self::BybitSpot,
+        Self::BybitLinear,
+        Self::BybitInverse,
+        Self::BybitOption,
+        Self::Deribit,
+        Self::Hyperliquid,
+        Self::Gate,
+        Self::GateFutures,
+        Self::Bitfinex,
+        Self::Bitstamp,
+        Self::BitgetFutures,
+        Self::Kucoin,
+        Self::Bitmex,
+        Self::Gemini,
+        Self::Dydx,
+        Self::IndependentReserve,
+    ];
+
+    const fn facts(self) -> Facts {
+        match self {
+            Self::BinanceSpot => ("binance-spot", "spot", 1000),
+            Self::BinanceUsdm => ("binance-usdm", "usdm", 500),
+            Self::BinanceCoinm => ("binance-coinm", "coinm", 500),
+            Self::BinanceUs => ("binance-us", "binance-us", 600),
+            Self::Coinbase => ("coinbase", "coinbase", 6000),
+            Self::Kraken => ("kraken", "kraken", 4000),
+            Self::KrakenFutures => ("kraken-futures", "kraken-futures", 500),
+            Self::Okx => ("okx", "okx", 1000),
+            Self::BybitSpot => ("bybit-spot", "bybit-spot", 1000),
+            Self::BybitLinear => ("bybit-linear", "bybit-linear", 550),
+            Self::BybitInverse => ("bybit-inverse", "bybit-inverse", 550),
+            Self::BybitOption => ("bybit-option", "bybit-option", 300),
+            Self::Deribit => ("deribit", "deribit", 500),
+            Self::Hyperliquid => ("hyperliquid", "hyperliquid", 450),
+            Self::Gate => ("gate", "gate", 1000),
+            Self::GateFutures => ("gate-futures", "gate-futures", 500),
+            Self::Bitfinex => ("bitfinex", "bitfinex", 2000),
+            Self::Bitstamp => ("bitstamp", "bitstamp", 4000),
+            Self::BitgetFutures => ("bitget-futures", "bitget-futures", 600),
+            Self::Kucoin => ("kucoin", "kucoin", 1000),
+            Self::Bitmex => ("bitmex", "bitmex", 500),
+            Self::Gemini => ("gemini", "gemini", 4000),
+            Self::Dydx => ("dydx", "dydx", 500),
+            Self::IndependentReserve => ("independent-reserve", "independent-reserve", 5000),
+        }
+    }
 
     /// Its full name, as in tables and files.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::BinanceSpot => "binance-spot",
-            Self::BinanceUsdm => "binance-usdm",
-            Self::BinanceCoinm => "binance-coinm",
-        }
+        self.facts().0
     }
 
     /// Its short name, as in the file names of captures.
     #[must_use]
     pub const fn alias(self) -> &'static str {
-        match self {
-            Self::BinanceSpot => "spot",
-            Self::BinanceUsdm => "usdm",
-            Self::BinanceCoinm => "coinm",
-        }
+        self.facts().1
     }
 
-    /// Taker fee of the venue's base tier in parts per billion, from its public schedule: spot 0.10 %, futures 0.05 %.
+    /// Taker fee of the venue's base tier in parts per billion, from its public schedule as known, not read from it. Of
+    /// venues with several kinds of contract, the fee of the dearest.
     #[must_use]
     pub const fn base_taker_fee(self) -> i64 {
-        match self {
-            Self::BinanceSpot => 1_000_000,
-            Self::BinanceUsdm | Self::BinanceCoinm => 500_000,
-        }
+        self.facts().2 * 1_000
     }
 }
 
@@ -83,6 +172,8 @@ pub enum Contract {
     Linear,
     /// A perpetual or future whose profit is in the base currency; one contract is `multiplier` of the quote.
     Inverse,
+    /// An option; one contract is `multiplier` of the base.
+    Option,
 }
 
 impl Contract {
@@ -93,6 +184,7 @@ impl Contract {
             Self::Spot => "spot",
             Self::Linear => "linear",
             Self::Inverse => "inverse",
+            Self::Option => "option",
         }
     }
 }
@@ -102,7 +194,7 @@ impl Contract {
 #[non_exhaustive]
 pub enum InstrumentError {
     /// No such venue.
-    #[error("unknown venue {0:?}: expected one of binance-spot, binance-usdm, binance-coinm (or spot, usdm, coinm)")]
+    #[error("unknown venue {0:?}: expected one of {names}", names = Venue::ALL.map(Venue::name).join(", "))]
     UnknownVenue(String),
     /// The currencies cannot be read from the symbol.
     #[error(
@@ -122,7 +214,7 @@ pub enum InstrumentError {
 pub struct Instrument {
     /// Where it trades.
     pub venue: Venue,
-    /// The venue's own name for it, upper case.
+    /// The venue's own name for it, as its data messages write it.
     pub symbol: String,
     /// What kind of claim it is.
     pub contract: Contract,
@@ -145,56 +237,78 @@ pub struct Instrument {
     pub quote: String,
     /// Settlement currency.
     pub settle: String,
-    /// The date on which it is delivered, as the venue writes it (`241227`); none for spot and perpetuals.
+    /// The date on which it is delivered or expires, `YYMMDD`; none for spot and perpetuals.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery: Option<String>,
+    /// Strike in quote currency and right of an option.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub option: Option<OptionTerms>,
+}
+
+/// What makes a contract an option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OptionTerms {
+    /// Strike, in quote currency.
+    pub strike: Unit,
+    /// Whether it is a call; else a put.
+    pub call: bool,
 }
 
 const fn one() -> Unit {
     Unit::ONE
 }
 
-const QUOTES: [&str; 11] = ["USDT", "USDC", "FDUSD", "TUSD", "BUSD", "USD", "EUR", "TRY", "BTC", "ETH", "BNB"];
-
 impl Instrument {
+    /// An instrument of which only the name and the claim are known: units, multiplier and steps are to be filled in.
+    pub(crate) fn named(venue: Venue, symbol: &str, contract: Contract, base: &str, quote: &str) -> Self {
+        let settle = if contract == Contract::Inverse { base } else { quote };
+        Self {
+            venue,
+            symbol: symbol.to_owned(),
+            contract,
+            price_unit: Unit::ONE,
+            size_unit: Unit::ONE,
+            tick: None,
+            lot: None,
+            multiplier: Unit::ONE,
+            base: base.to_owned(),
+            quote: quote.to_owned(),
+            settle: settle.to_owned(),
+            delivery: None,
+            option: None,
+        }
+    }
+
+    /// Its name in the one naming for all venues: `BTC-USDT` (spot), `BTC-USDT-PERP`, `BTC-USD-241227`,
+    /// `BTC-USD-241227-60000-C`.
+    #[must_use]
+    pub fn unified(&self) -> String {
+        let mut name = format!("{}-{}", self.base, self.quote);
+        match (&self.delivery, self.contract) {
+            (_, Contract::Spot) => {}
+            (None, _) => name.push_str("-PERP"),
+            (Some(delivery), _) => {
+                name.push('-');
+                name.push_str(delivery);
+            }
+        }
+        if let Some(option) = self.option {
+            let right = if option.call { "C" } else { "P" };
+            name = format!("{name}-{}-{right}", option.strike);
+        }
+        name
+    }
+
     /// An instrument with the currencies and the contract that its venue and symbol imply, and the units given.
     ///
     /// # Errors
     /// [`InstrumentError::UnknownCurrencies`] if the symbol does not end in a known quote currency.
     pub fn infer(venue: Venue, symbol: &str, price_unit: Unit, size_unit: Unit) -> Result<Self, InstrumentError> {
-        let symbol = symbol.to_ascii_uppercase();
-        let pair = symbol.split('_').next().unwrap_or_default();
-        let (base, quote) = QUOTES
-            .iter()
-            .find_map(|quote| pair.strip_suffix(quote).filter(|base| !base.is_empty()).map(|base| (base, *quote)))
-            .ok_or_else(|| InstrumentError::UnknownCurrencies { venue, symbol: symbol.clone() })?;
-        let (contract, settle, multiplier) = match venue {
-            Venue::BinanceSpot => (Contract::Spot, quote, Unit::ONE),
-            Venue::BinanceUsdm => (Contract::Linear, quote, Unit::ONE),
-            // Binance lists COIN-M contracts of 100 USD for BTC and of 10 USD for everything else.
-            Venue::BinanceCoinm => {
-                let hundred = if base == "BTC" { 2 } else { 1 };
-                (Contract::Inverse, base, Unit::new(1, hundred).unwrap_or(Unit::ONE))
-            }
-        };
-        let dated = |suffix: &&str| suffix.len() == 6 && suffix.bytes().all(|byte| byte.is_ascii_digit());
-        let delivery = symbol.split('_').nth(1).filter(dated).map(str::to_owned);
-        let (base, quote, settle) = (base.to_owned(), quote.to_owned(), settle.to_owned());
-        let (tick, lot) = (None, None);
-        Ok(Self {
-            venue,
-            symbol,
-            contract,
-            price_unit,
-            size_unit,
-            tick,
-            lot,
-            multiplier,
-            base,
-            quote,
-            settle,
-            delivery,
-        })
+        let unknown = || InstrumentError::UnknownCurrencies { venue, symbol: symbol.to_owned() };
+        let mut found = crate::feed::describe(venue, symbol).ok_or_else(unknown)?;
+        (found.price_unit, found.size_unit) = (price_unit, size_unit);
+        Ok(found)
     }
 
     /// The instruments whose units are known without looking at the data.
@@ -231,7 +345,7 @@ impl Instrument {
         let contracts = self.size_unit.to_f64(size);
         match self.contract {
             Contract::Spot => contracts,
-            Contract::Linear => contracts * self.multiplier.as_f64(),
+            Contract::Linear | Contract::Option => contracts * self.multiplier.as_f64(),
             Contract::Inverse if size == 0 => 0.0,
             Contract::Inverse => contracts * self.multiplier.as_f64() / self.price(price),
         }

@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::book::PriceBook;
 use crate::event::{Event, Flags, Kind};
-use crate::feed::Outcome;
-use crate::feed::binance::Binance;
+use crate::feed::{Outcome, Protocol, Session};
 use crate::instrument::Instrument;
 use crate::market::{Market, MarketError};
 use crate::tape::Tape;
@@ -112,8 +111,9 @@ fn repeat(enough: usize, samples: &mut Vec<u64>, mut pass: impl FnMut(&mut Vec<u
 }
 
 /// Gives every frame to new feeds, each with an empty tape.
-fn play(instruments: &[Instrument], frames: &[Frame], mut each: impl FnMut(&mut Binance, &Frame, &mut Tape)) {
-    let mut feeds: Vec<_> = (0..).zip(instruments).map(|(i, known)| Binance::new(known.venue, [(i, known)])).collect();
+fn play(instruments: &[Instrument], frames: &[Frame], mut each: impl FnMut(&mut Session, &Frame, &mut Tape)) {
+    let mut feeds: Vec<_> =
+        (0..).zip(instruments).map(|(i, known)| Session::new(Protocol::current(known.venue), [(i, known)])).collect();
     let mut tape = Tape::default();
     for frame in frames {
         if let Some(feed) = feeds.get_mut(frame.instrument as usize) {

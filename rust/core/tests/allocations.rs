@@ -8,7 +8,7 @@ use std::hint::black_box;
 
 use crossbook::book::PriceBook;
 use crossbook::feed::Outcome;
-use crossbook::feed::binance::Binance;
+use crossbook::feed::{Protocol, Session};
 use crossbook::instrument::{Instrument, Venue};
 use crossbook::tape::Tape;
 use crossbook::units::Nanos;
@@ -121,7 +121,7 @@ fn the_allocator_counts() {
 #[test]
 fn ten_thousand_warm_frames_become_events_and_a_book_without_an_allocation() {
     let instrument = Instrument::builtin(Venue::BinanceUsdm, "BTCUSDT").expect("built in");
-    let mut feed = Binance::new(instrument.venue, [(0, &instrument)]);
+    let mut feed = Session::new(Protocol::current(instrument.venue), [(0, &instrument)]);
     let (mut tape, mut book) = (Tape::default(), PriceBook::new());
     let mut received = 0;
     let mut rows = 0;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crossbook::capture::{Replay, identify};
+use crossbook::capture::{Content, Replay, Source, identify};
 use crossbook::event::{Flags, Kind};
 use crossbook::instrument::Instrument;
 use crossbook::market::{Change, Market};
@@ -24,9 +24,13 @@ fn capture(name: &str) -> Option<PathBuf> {
 
 fn play(name: &str) -> Option<(Instrument, Tape, Replay)> {
     let path = capture(name)?;
-    let (venue, symbol) = identify(&path).expect("a capture");
-    let instrument = Instrument::builtin(venue, &symbol).expect("built in");
-    let mut replay = Replay::open(&[(path, instrument.clone())]);
+    let Ok(Content::Connection { protocol, symbol: Some(symbol), .. }) = identify(&path) else {
+        panic!("{name}: expected a connection");
+    };
+    let instrument = Instrument::builtin(protocol.venue, &symbol).expect("built in");
+    let instruments = vec![(0, instrument.clone())];
+    let source = Source { paths: vec![path], protocol: Some(protocol), instruments, partial: false };
+    let mut replay = Replay::open(&[source]);
     let mut tape = Tape::default();
     while replay.next_batch(1 << 16, &mut tape) {}
     Some((instrument, tape, replay))
@@ -79,9 +83,9 @@ fn the_coinm_book_is_the_exchanges_at_every_depth_message() {
 #[test]
 fn every_frame_of_a_capture_is_accounted_for() {
     let Some((_, tape, replay)) = play("spot-btcusdt.gz") else { return };
-    let counts = replay.counts().next().expect("a source");
-    assert_eq!((counts.frames, counts.quotes, counts.trades, counts.snapshots), (41_249, 28_040, 9_757, 1));
-    assert_eq!((counts.depth + counts.held, counts.errors, counts.gaps, counts.backwards), (3_451, 0, 0, 0));
+    let (source, counts) = (replay.counts().next().expect("a source"), replay.stream_counts(0, 0));
+    assert_eq!((source.frames, counts.quotes, counts.trades, counts.snapshots), (41_249, 28_040, 9_757, 1));
+    assert_eq!((counts.depth + counts.held, source.errors, counts.gaps, source.backwards), (3_451, 0, 0, 0));
     let (read, total) = replay.progress();
     assert_eq!(read, total);
     assert!(tape.ts_recv.is_sorted());

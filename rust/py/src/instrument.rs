@@ -1,6 +1,7 @@
 //! `Instrument`.
 
 use crossbook::instrument::{Instrument as Core, Venue};
+use crossbook::units::Unit;
 use pyo3::prelude::*;
 
 use crate::errors;
@@ -21,6 +22,12 @@ impl Instrument {
     #[staticmethod]
     fn builtin(venue_name: &str, symbol: &str) -> PyResult<Option<Self>> {
         Ok(Core::builtin(venue(venue_name)?, symbol).map(|inner| Self { inner }))
+    }
+
+    #[staticmethod]
+    fn infer(venue_name: &str, symbol: &str) -> PyResult<Self> {
+        let found = Core::infer(venue(venue_name)?, symbol, Unit::ONE, Unit::ONE);
+        found.map(|inner| Self { inner }).map_err(|error| errors::instrument(&error))
     }
 
     #[staticmethod]
@@ -52,6 +59,21 @@ impl Instrument {
     #[getter]
     fn name(&self) -> String {
         self.inner.name()
+    }
+
+    #[getter]
+    fn unified(&self) -> String {
+        self.inner.unified()
+    }
+
+    #[getter]
+    fn strike(&self) -> Option<String> {
+        self.inner.option.map(|option| option.strike.to_string())
+    }
+
+    #[getter]
+    fn right(&self) -> Option<&'static str> {
+        self.inner.option.map(|option| if option.call { "call" } else { "put" })
     }
 
     #[getter]

@@ -3,6 +3,7 @@
 mod book;
 mod capture;
 mod errors;
+mod feed;
 mod instrument;
 mod latency;
 mod market;
@@ -20,10 +21,16 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<instrument::Instrument>()?;
     m.add_class::<market::Market>()?;
     m.add_class::<capture::Replay>()?;
+    m.add_class::<capture::CaptureWriter>()?;
+    m.add_class::<feed::Session>()?;
     m.add_class::<table::Table>()?;
     m.add_class::<tape::Tape>()?;
     m.add_function(wrap_pyfunction!(capture::identify, m)?)?;
-    m.add_function(wrap_pyfunction!(capture::infer_instrument, m)?)?;
+    m.add_function(wrap_pyfunction!(capture::survey, m)?)?;
+    m.add_function(wrap_pyfunction!(capture::listed, m)?)?;
+    m.add_function(wrap_pyfunction!(feed::protocols, m)?)?;
+    m.add_function(wrap_pyfunction!(feed::current_protocol, m)?)?;
+    m.add_function(wrap_pyfunction!(feed::list_instruments, m)?)?;
     m.add_function(wrap_pyfunction!(market::crosses, m)?)?;
     m.add("LATENCY_RUN", crossbook::latency::RUN)?;
     m.add_function(wrap_pyfunction!(latency::latencies, m)?)?;
