@@ -198,7 +198,7 @@ def test_the_cache_of_units_lies_beside_the_output(
     study = ("study", capture, "--primary", "usdm", "--secondary", "spot", "--out", out, "--json")
     first = ok(here(*study))
     assert "units of binance-spot:XYZUSDT are not declared" in caplog.text
-    assert {row["instrument"]["symbol"] for row in json.loads((out / "units.json").read_text())} == {"XYZUSDT"}
+    assert {one["symbol"] for row in json.loads((out / "units.json").read_text()) for one in row["instruments"]} == {"XYZUSDT"}
     caplog.clear()
     assert ok(here(*study)) == first
     assert not caplog.records

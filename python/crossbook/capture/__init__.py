@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import tomllib
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,40 +69,76 @@ def _stamp(path: Path) -> tuple[str, int, int]:
     return path.name, about.st_size, about.st_mtime_ns
 
 
-def _read_units(cache: Path) -> dict[tuple[str, int, int], Instrument]:
+def _read_units(cache: Path) -> dict[tuple[str, int, int], list[Instrument]]:
     """Read measured units by the stamp of their file. Raises `DataError` if that is not what `cache` holds."""
     try:
         entries = json.loads(cache.read_text(encoding="utf-8"))
         return {
-            (entry["file"], entry["size"], entry["mtime_ns"]): Instrument.from_json(json.dumps(entry["instrument"]))
+            (entry["file"], entry["size"], entry["mtime_ns"]): [
+                Instrument.from_json(json.dumps(one)) for one in entry["instruments"]
+            ]
             for entry in entries
         }
     except (OSError, ValueError, TypeError, KeyError, DataError) as error:
         raise DataError(f"{cache}: expected a cache of units, delete it to measure them again: {error}") from error
 
 
-def _write_units(cache: Path, units: Mapping[tuple[str, int, int], Instrument]) -> None:
+def _write_units(cache: Path, units: Mapping[tuple[str, int, int], Sequence[Instrument]]) -> None:
     entries = [
-        {"file": name, "size": size, "mtime_ns": changed, "instrument": json.loads(instrument.to_json())}
-        for (name, size, changed), instrument in units.items()
+        {
+            "file": name,
+            "size": size,
+            "mtime_ns": changed,
+            "instruments": [json.loads(one.to_json()) for one in instruments],
+        }
+        for (name, size, changed), instruments in units.items()
     ]
     cache.parent.mkdir(parents=True, exist_ok=True)
     cache.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
 
 
+GAPS = {
+    "file": pl.String,
+    "venue": pl.String,
+    "symbol": pl.String,
+    "cause": pl.String,
+    "ours": pl.Boolean,
+    "unit": pl.String,
+    "first": pl.UInt64,
+    "last": pl.UInt64,
+    "from": pl.Datetime("ns", "UTC"),
+    "until": pl.Datetime("ns", "UTC"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One connection of a capture: its files in order, its protocol (none: REST responses), its instruments."""
+
+    paths: tuple[Path, ...]
+    protocol: str | None
+    instruments: tuple[Instrument, ...]
+    partial: bool = False
+
+
 class Capture:
     """Raw frames of one or more venues. Make one with `crossbook.open`.
 
-    A capture is read as a stream, in order of receive time across its files; nothing of it is kept in memory but what
-    you keep. Frames that cannot be used are passed over and listed in `faults`; a `Gap` event stands where a book lost
-    something.
+    A capture is read as a stream, in order of receive time across its connections; nothing of it is kept in memory but
+    what you keep. Frames that cannot be used are passed over and listed in `faults`; a `Gap` event stands where a book
+    lost something, and `gaps` lists them.
     """
 
     def __init__(
-        self, path: Path, files: Sequence[tuple[Path, Instrument]], unread: Sequence[dict[str, object]]
+        self,
+        path: Path,
+        sources: Sequence[Source],
+        instruments: Sequence[Instrument],
+        unread: Sequence[dict[str, object]],
     ) -> None:
         self.path = path
-        self._files = tuple(files)
+        self._sources = tuple(sources)
+        self._instruments = tuple(instruments)
         self._unread = tuple(unread)
         # The last that was played to its end: bytes on disk say less, as they are read ahead of the frames.
         self._replay: _core.Replay | None = None
@@ -108,7 +146,12 @@ class Capture:
     @property
     def instruments(self) -> list[Instrument]:
         """The instruments, in the order in which tapes number them."""
-        return [instrument for _, instrument in self._files]
+        return list(self._instruments)
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The connections, in the order in which ties of receive time are broken."""
+        return self._sources
 
     def index(self, name: str) -> int:
         """Give the number of the instrument that a name means: ``usdm``, ``binance-usdm``, a symbol, ``venue:symbol``.
@@ -116,7 +159,10 @@ class Capture:
         Raises `InstrumentError` if none or several are meant.
         """
         wanted = name.lower()
-        names = [{i.alias, i.venue, i.symbol.lower(), i.name.lower()} for i in self.instruments]
+        names = [
+            {i.alias, i.venue, i.symbol.lower(), i.name.lower(), i.unified.lower(), f"{i.venue}:{i.unified}".lower()}
+            for i in self.instruments
+        ]
         found = [index for index, known in enumerate(names) if wanted in known]
         if len(found) == 1:
             return found[0]
@@ -126,14 +172,33 @@ class Capture:
 
     def select(self, *names: str) -> Capture:
         """Give a capture of these instruments alone, in this order."""
-        return Capture(self.path, [self._files[self.index(name)] for name in names], self._unread)
+        chosen = [self._instruments[self.index(name)] for name in names]
+        sources = [
+            replace(source, instruments=kept, partial=source.partial or kept != source.instruments)
+            for source in self._sources
+            if (kept := tuple(one for one in source.instruments if one in chosen)) or source.protocol is None
+        ]
+        return Capture(self.path, sources, chosen, self._unread)
+
+    def _play(self) -> _core.Replay:
+        at = {(one.venue, one.symbol): index for index, one in enumerate(self._instruments)}
+        sources = [
+            (
+                list(source.paths),
+                source.protocol,
+                [at[one.venue, one.symbol] for one in source.instruments],
+                source.partial,
+            )
+            for source in self._sources
+        ]
+        return _core.Replay(sources, list(self._instruments))
 
     def batches(self, *, rows: int = 65_536, progress: Callable[[int, int], None] | None = None) -> Iterator[Tape]:
         """Yield the events as tapes of about `rows` events, in constant memory.
 
         `progress` is called after each batch with the bytes on disk that have been read and their total.
         """
-        replay = _core.Replay(self._files)
+        replay = self._play()
         while (tape := replay.next_batch(rows)) is not None:
             if progress is not None:
                 progress(*replay.progress)
@@ -157,23 +222,46 @@ class Capture:
         return self._replay
 
     def info(self) -> pl.DataFrame:
-        """Count what each file holds: frames by kind, errors, gaps, and the first and last receive time (ns, UTC).
+        """Count what each connection holds of each instrument, and the first and last receive time (ns, UTC).
+
+        ``frames, other, errors, backwards, first, last`` are the connection's, the rest is the instrument's.
 
         Reads the capture unless it has just been read.
         """
         counts = pl.DataFrame(self._read().counts(), infer_schema_length=None)
+        if counts.is_empty():
+            raise DataError(f"{self.path}: expected at least one connection")
+        known = [self._instruments[index] for index in counts["instrument"]]
         about = pl.DataFrame(
             {
-                "file": [path.name for path, _ in self._files],
-                "venue": [instrument.venue for instrument in self.instruments],
-                "symbol": [instrument.symbol for instrument in self.instruments],
-                "contract": [instrument.contract for instrument in self.instruments],
-                "price_unit": [instrument.price_unit for instrument in self.instruments],
-                "size_unit": [instrument.size_unit for instrument in self.instruments],
+                "file": [self._sources[at].paths[0].name for at in counts["source"]],
+                "venue": [instrument.venue for instrument in known],
+                "symbol": [instrument.symbol for instrument in known],
+                "contract": [instrument.contract for instrument in known],
+                "price_unit": [instrument.price_unit for instrument in known],
+                "size_unit": [instrument.size_unit for instrument in known],
             }
         )
         times = [pl.from_epoch(pl.col(name), time_unit="ns").dt.replace_time_zone("UTC") for name in ("first", "last")]
-        return pl.concat([about, counts], how="horizontal").with_columns(times)
+        return pl.concat([about, counts.drop("source", "instrument")], how="horizontal").with_columns(times)
+
+    def gaps(self) -> pl.DataFrame:
+        """List what is missing: where, why, whose fault, how much, and from when until when by our clock (ns, UTC).
+
+        `unit` says what `first` and `last` count (``updates`` of the book, ``frames`` of the connection, ``trades``);
+        both are 0 where the size is unknown. `until` is null where the book was not good again before the end. Reads
+        the capture unless it has just been read.
+        """
+        rows = [
+            {
+                **row,
+                "file": self._sources[row["source"]].paths[0].name,
+                "venue": self._instruments[row["instrument"]].venue,
+                "symbol": self._instruments[row["instrument"]].symbol,
+            }
+            for row in self._read().gaps()
+        ]
+        return pl.DataFrame(rows, schema=GAPS)
 
     def faults(self) -> pl.DataFrame:
         """List what could not be used: kind, file, line, update id, byte offset, message.
@@ -202,11 +290,12 @@ def open(
 ) -> Capture:
     """Open a capture: a file, a folder of files, or several files.
 
-    A file holds one connection: lines of ``<receive ns> <raw JSON>``, gzipped or plain. Which venue and symbol it holds
-    is read from its name (``usdm-btcusdt.gz``), else from its frames. The units of its prices and sizes come from
-    `instruments` (a file for `read_instruments`, or instruments), else from the built-in table, else from the file
-    `cache` if it knows a file of this name, size and time of change, else from a pass over the whole file, whose result
-    is written to `cache` and logged as a warning.
+    A file is one of crossbook's own (``.xbc``), lines of ``<receive ns> <raw JSON>``, lines of raw JSON (then receive
+    times are unknown), or one of cryptofeed's raw files; the latter three plain or gzipped. What it holds is read from
+    itself, from its name (``usdm-btcusdt.gz``), from the address of its websocket, or from its first frames. The units
+    of prices and sizes come from `instruments` (a file for `read_instruments`, or instruments), else from the file
+    itself, else from the built-in table, else from the file `cache` if it knows a file of this name, size and time of
+    change, else from a pass over the whole file, whose result is written to `cache` and logged as a warning.
 
     A file in a folder that cannot be used becomes a fault of the capture. Raises `CaptureError` if there is none that
     can, or if a file that was named itself cannot.
@@ -216,46 +305,116 @@ def open(
     paths: list[tuple[Path, bool]] = []
     for one in named:
         if one.is_dir():
-            inside = sorted(p for p in one.iterdir() if p.is_file() and p.suffix in {".gz", ".log", ".raw"})
+            inside = sorted(p for p in one.iterdir() if p.is_file() and p.suffix in SUFFIXES)
             paths += [(p, False) for p in inside]
         else:
             paths.append((one, True))
     if isinstance(instruments, str | Path):
         instruments = read_instruments(instruments)
     declared = {(i.venue, i.symbol): i for i in instruments or ()}
-    cached = _read_units(Path(cache)) if cache is not None and Path(cache).exists() else {}
+    units = _Units(declared, Path(cache) if cache is not None else None)
 
-    files: list[tuple[Path, Instrument]] = []
+    identified: list[tuple[Path, str | None, str | None, Sequence[Instrument] | None]] = []
     unread: list[dict[str, object]] = []
-    inferred = False
     for one, required in paths:
         try:
-            key = _core.identify(one)
-            found = declared.get(key) or Instrument.builtin(*key)
-            if found is None and (kept := cached.get(_stamp(one))) and (kept.venue, kept.symbol) == key:
-                found = kept
-            if found is None:
-                found = _core.infer_instrument(one, *key)
-                cached[_stamp(one)] = found
-                inferred = True
-                log.warning(
-                    "%s: units of %s are not declared; price %s and size %s are the finest decimals in the whole file",
-                    one.name,
-                    found.name,
-                    found.price_unit,
-                    found.size_unit,
-                )
+            identified.append((one, *_core.identify(one)))
         except CaptureError as error:
             if required:
                 raise
             unread.append(
                 {"kind": "unread", "file": one, "line": 0, "sequence": 0, "offset": None, "message": str(error)}
             )
-            continue
-        files.append((one, found))
-    if not files:
-        reasons = "; ".join(str(row["message"]) for row in unread) or "no .gz, .log or .raw file in it"
+    responses = [one for one, protocol, _, _ in identified if protocol is None]
+    listed = {(i.venue, i.symbol): i for one in responses for i in _core.listed(one)}
+    sources = [
+        Source(
+            (one,), protocol, () if protocol is None else tuple(units.of(one, responses, protocol, symbol, described))
+        )
+        for one, protocol, symbol, described in identified
+    ]
+    if not any(source.protocol for source in sources):
+        reasons = "; ".join(str(row["message"]) for row in unread) or f"no file of {', '.join(sorted(SUFFIXES))} in it"
         raise CaptureError(f"{', '.join(map(str, named))}: expected at least one capture file: {reasons}")
-    if inferred and cache is not None:
-        _write_units(Path(cache), cached)
-    return Capture(root, files, unread)
+    units.save()
+
+    # One instrument may come on several connections: its units are then the finest of them.
+    known: dict[tuple[str, str], Instrument] = {}
+    for instrument in (one for source in sources for one in source.instruments):
+        key = instrument.venue, instrument.symbol
+        known[key] = _finest(known[key], instrument) if key in known else _described(instrument, listed.get(key))
+    sources = [
+        replace(source, instruments=tuple(known[one.venue, one.symbol] for one in source.instruments))
+        for source in sources
+    ]
+    return Capture(root, sources, list(known.values()), unread)
+
+
+SUFFIXES = {".gz", ".jsonl", ".log", ".raw", ".xbc"}
+
+
+class _Units:
+    """Where the units of instruments come from, in order; see `open`."""
+
+    def __init__(self, declared: Mapping[tuple[str, str], Instrument], cache: Path | None) -> None:
+        self.declared = declared
+        self.cache = cache
+        self.measured = _read_units(cache) if cache is not None and cache.exists() else {}
+        self.changed = False
+
+    def of(
+        self,
+        path: Path,
+        responses: Sequence[Path],
+        protocol: str,
+        symbol: str | None,
+        described: Sequence[Instrument] | None,
+    ) -> list[Instrument]:
+        """Give the instruments of a file, beside which REST responses may lie."""
+        if described is not None:
+            return [self.declared.get((one.venue, one.symbol), one) for one in described]
+        venue = next(row["venue"] for row in _core.protocols() if row["name"] == protocol)
+        if symbol is not None and (one := self.declared.get((venue, symbol)) or Instrument.builtin(venue, symbol)):
+            return [one]
+        stamp = _stamp(path)
+        found = self.measured.get(stamp)
+        if found is None or any(one.venue != venue for one in found):
+            found = _core.survey([path, *responses], protocol)
+            if symbol is not None:
+                found = [one for one in found if one.symbol == symbol] or [Instrument.infer(venue, symbol)]
+            self.measured[stamp] = found
+            self.changed = True
+        chosen = []
+        for one in found:
+            better = self.declared.get((one.venue, one.symbol)) or Instrument.builtin(one.venue, one.symbol)
+            chosen.append(better or one)
+            if better is None and self.changed:
+                log.warning(
+                    "%s: units of %s are not declared; price %s and size %s are the finest decimals in the whole file",
+                    path.name,
+                    one.name,
+                    one.price_unit,
+                    one.size_unit,
+                )
+        return chosen
+
+    def save(self) -> None:
+        """Write what was measured."""
+        if self.cache is not None and self.changed:
+            _write_units(self.cache, self.measured)
+
+
+def _finest(one: Instrument, other: Instrument) -> Instrument:
+    """Give the instrument with the finer units of two."""
+    fields = json.loads(one.to_json())
+    for name in ("price_unit", "size_unit"):
+        fields[name] = min(fields[name], getattr(other, name), key=Decimal)
+    return Instrument.from_json(json.dumps(fields))
+
+
+def _described(one: Instrument, listed: Instrument | None) -> Instrument:
+    """Give an instrument as its venue lists it, with the units of the data."""
+    if listed is None:
+        return one
+    fields = json.loads(listed.to_json()) | {"price_unit": one.price_unit, "size_unit": one.size_unit}
+    return Instrument.from_json(json.dumps(fields))
