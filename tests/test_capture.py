@@ -88,7 +88,7 @@ def test_units_of_an_unknown_symbol_are_the_finest_of_the_whole_file_cached_and_
     with caplog.at_level(logging.WARNING):
         capture = xb.open(path, cache=cache)
     assert (capture.instruments[0].price_unit, capture.instruments[0].size_unit) == ("0.000001",) * 2
-    assert "units of binance-spot:ETHUSDT are not declared" in caplog.text
+    assert "units of binance-spot:ETHUSDT (price" in caplog.text
     assert capture.tape().to_polars().filter(pl.col("kind") == QUOTE)["price"][-2] == 1_000_025
     assert capture.fault_count == 0
 

@@ -197,8 +197,10 @@ def test_the_cache_of_units_lies_beside_the_output(
         (capture / f"{name}-xyzusdt.gz").write_bytes(gzip.compress(body, 1))
     study = ("study", capture, "--primary", "usdm", "--secondary", "spot", "--out", out, "--json")
     first = ok(here(*study))
-    assert "units of binance-spot:XYZUSDT are not declared" in caplog.text
-    assert {one["symbol"] for row in json.loads((out / "units.json").read_text()) for one in row["instruments"]} == {"XYZUSDT"}
+    assert "units of binance-spot:XYZUSDT (price" in caplog.text
+    assert {one["symbol"] for row in json.loads((out / "units.json").read_text()) for one in row["instruments"]} == {
+        "XYZUSDT"
+    }
     caplog.clear()
     assert ok(here(*study)) == first
     assert not caplog.records

@@ -13,6 +13,8 @@ from crossbook.capture import Capture, open, read_instruments
 from crossbook.errors import CaptureError, DataError, Error, InstrumentError, MarketError
 
 if TYPE_CHECKING:
+    from crossbook import feeds
+    from crossbook.feeds import Recorder
     from crossbook.study import Study
 
 __all__ = [
@@ -27,10 +29,12 @@ __all__ = [
     "Market",
     "MarketError",
     "PriceBook",
+    "Recorder",
     "Study",
     "Table",
     "Tape",
     "__version__",
+    "feeds",
     "open",
     "read_instruments",
 ]
@@ -50,4 +54,10 @@ def __getattr__(name: str) -> object:
         from crossbook.study import Study
 
         return Study
+    # Sockets and REST take a third of a second to import.
+    if name in {"Recorder", "feeds"}:
+        from importlib import import_module
+
+        feeds = import_module("crossbook.feeds")
+        return feeds if name == "feeds" else feeds.Recorder
     raise AttributeError(f"module 'crossbook' has no attribute {name!r}")

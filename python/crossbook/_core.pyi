@@ -15,20 +15,26 @@ LATENCY_RUN: int
 __all__ = [
     "DEBUG_BUILD",
     "LATENCY_RUN",
+    "CaptureWriter",
     "Instrument",
     "Market",
     "PriceBook",
     "Replay",
+    "Session",
     "Table",
     "Tape",
     "__version__",
     "crosses",
+    "current_protocol",
     "hy_at",
     "hy_contrast",
     "identify",
-    "infer_instrument",
     "latencies",
+    "list_instruments",
+    "listed",
+    "protocols",
     "response",
+    "survey",
 ]
 
 class _ArrowStream(Protocol):
@@ -44,6 +50,9 @@ class Instrument:
     def builtin(venue_name: str, symbol: str) -> Instrument | None:
         """The built-in description of a venue's symbol, if any. Raises `InstrumentError` for an unknown venue."""
     @staticmethod
+    def infer(venue_name: str, symbol: str) -> Instrument:
+        """What a venue's symbol alone tells: currencies and contract; units are 1. Raises `InstrumentError`."""
+    @staticmethod
     def from_json(text: str) -> Instrument:
         """Read an instrument from JSON. Raises `DataError` that says which field is wrong."""
     def to_json(self) -> str:
@@ -56,7 +65,16 @@ class Instrument:
         """Short name of the venue, such as ``usdm``."""
     @property
     def symbol(self) -> str:
-        """The venue's own name for it, upper case."""
+        """The venue's own name for it, as its data messages write it."""
+    @property
+    def unified(self) -> str:
+        """Its name in the one naming for all venues: ``BTC-USDT``, ``BTC-USDT-PERP``, ``BTC-USD-241227-60000-C``."""
+    @property
+    def strike(self) -> str | None:
+        """Strike of an option as exact decimal text, in quote currency."""
+    @property
+    def right(self) -> str | None:
+        """``call`` or ``put`` for an option."""
     @property
     def name(self) -> str:
         """``venue:symbol``."""
@@ -230,13 +248,22 @@ class Market:
 
 @final
 class Replay:
-    """Capture files played back in order of receive time. `crossbook.open` is the comfortable way."""
+    """Captures played back in order of receive time. `crossbook.open` is the comfortable way."""
 
-    def __new__(cls, files: Sequence[tuple[str | Path, Instrument]], /) -> Replay: ...
+    def __new__(
+        cls,
+        sources: Sequence[tuple[Sequence[str | Path], str | None, Sequence[int], bool]],
+        instruments: Sequence[Instrument],
+        /,
+    ) -> Replay:
+        """Sources are (files, protocol or None for REST responses, indices of their instruments, whether there are
+        others on the connection, to be passed over)."""
     def next_batch(self, rows: int = 65_536, /) -> Tape | None:
         """About `rows` further events; None at the end."""
     def counts(self) -> list[dict[str, Any]]:
-        """What each file has given so far."""
+        """What each source has given so far of each of its instruments."""
+    def gaps(self) -> list[dict[str, Any]]:
+        """What was missing so far."""
     def faults(self) -> list[dict[str, Any]]:
         """The faults met so far, the first ten thousand in full."""
     @property
@@ -246,11 +273,127 @@ class Replay:
     def progress(self) -> tuple[int, int]:
         """Bytes on disk read so far, and in all."""
 
-def identify(path: str | Path, /) -> tuple[str, str]:
-    """Venue and symbol of a capture file, from its name or its first frames. Raises `CaptureError`."""
+def identify(path: str | Path, /) -> tuple[str | None, str | None, list[Instrument] | None]:
+    """What a capture file holds: its protocol (None: REST responses), the one symbol that its name promises, the
+    instruments that it describes itself. Raises `CaptureError`."""
 
-def infer_instrument(path: str | Path, venue_name: str, symbol: str, /) -> Instrument:
-    """The instrument of a capture file, units from the finest decimals in all of it. Raises `CaptureError`."""
+def survey(paths: Sequence[str | Path], protocol_name: str, /) -> list[Instrument]:
+    """The instruments in a connection's files, units from the finest decimals in them. Raises `CaptureError`."""
+
+def listed(path: str | Path, /) -> list[Instrument]:
+    """The instruments that the REST responses of a capture file list. Raises `CaptureError`."""
+
+def protocols() -> list[dict[str, Any]]:
+    """Every protocol with its facts: the dated table."""
+
+def current_protocol(venue_name: str, /) -> str:
+    """The name of the protocol that a venue speaks today. Raises `InstrumentError` for an unknown venue."""
+
+def list_instruments(protocol_name: str, body: bytes, /) -> list[Instrument]:
+    """The instruments in the answer to a request for one of a protocol's `instruments_paths`. Raises `DataError`."""
+
+@final
+class Session:
+    """One connection to one venue, without a socket: frames in, events and commands out. Times are ns since the epoch.
+
+    `indices` chooses the instruments of this connection from the list that its tapes number.
+    """
+
+    def __new__(
+        cls,
+        protocol_name: str,
+        instruments: Sequence[Instrument],
+        /,
+        *,
+        indices: Sequence[int] | None = None,
+        channels: Sequence[str] | None = None,
+        depth: int = 0,
+    ) -> Session: ...
+    def opened(self, ts_recv: int, /) -> None:
+        """The connection was opened: everything is subscribed."""
+    def closed(self, ts_recv: int, /) -> None:
+        """The connection is lost: a gap for every instrument that had data."""
+    def overflowed(self, ts_recv: int, /) -> None:
+        """Frames were lost by us after the last ones given here: a gap for every instrument that had data."""
+    def tick(self, now: int, /) -> None:
+        """Time goes by; call it about once a second. No event depends on it."""
+    def frames(self, ts_recv: int, frames: Sequence[bytes], /) -> int:
+        """Read frames that came at one time; how many could not be used."""
+    def snapshot(self, ts_recv: int, instrument: int, body: bytes, /) -> bool:
+        """Read the body of a REST snapshot; whether it could be used."""
+    def snapshot_failed(self, instrument: int, /) -> None:
+        """A REST snapshot did not come; it is asked for again at the next tick."""
+    def snapshot_path(self, instrument: int, /) -> str | None:
+        """The path of an instrument's REST snapshot."""
+    def commands(self) -> list[tuple[str, Any]]:
+        """What is asked for since the last call: ``("send", text)``, ``("fetch", instrument)``,
+        ``("reconnect", reason)``."""
+    def take(self) -> Tape | None:
+        """The events since the last call."""
+    @property
+    def pending(self) -> int:
+        """How many events wait to be taken."""
+    def is_synced(self, instrument: int, /) -> bool:
+        """Whether an instrument's book can be built from the events so far."""
+    def counts(self) -> list[dict[str, Any]]:
+        """Per instrument: whether its book is good, our clock at its last message, and its counts."""
+    @property
+    def totals(self) -> tuple[int, int, int]:
+        """Frames read, frames that could not be used, frames without market data."""
+    def gaps(self) -> list[dict[str, Any]]:
+        """What was missing so far."""
+    def faults(self) -> list[str]:
+        """The errors of frames since the last call, the newest ten thousand."""
+
+@final
+class CaptureWriter:
+    """Writes one connection's raw frames to ``.xbc`` files, one an hour. Times are ns since the epoch. Raises
+    `CaptureError` where the disk refuses; what was written before stays readable."""
+
+    def __new__(
+        cls,
+        directory: str | Path,
+        venue: str,
+        protocol: str,
+        connection: str,
+        url: str,
+        instruments: Sequence[Instrument],
+        channels: Sequence[str],
+        depth: int,
+        now: int,
+        *,
+        level: int = 1,
+        flush_ms: int = 1000,
+        max_bytes: int = 0,
+    ) -> CaptureWriter: ...
+    def frames(self, ts_recv: int, frames: Sequence[bytes], /) -> None:
+        """Append frames that were received at one time."""
+    def sent(self, ts: int, text: str, /) -> None:
+        """Append a frame that was sent."""
+    def opened(self, ts: int, url: str, /) -> None:
+        """The connection was opened."""
+    def closed(self, ts: int, reason: str, /) -> None:
+        """The connection was closed."""
+    def rest(self, ts: int, url: str, body: bytes, /) -> None:
+        """Append a REST response."""
+    def lost(self, ts: int, count: int, reason: str, /) -> None:
+        """Frames were lost by us."""
+    def tick(self, now: int, feed_json: str = "{}", /) -> Path | None:
+        """Write what is due and begin a new file at the hour; the path of one that was finished."""
+    def finish(self, feed_json: str = "{}", /) -> Path:
+        """Write everything and the manifest; the path of the last file."""
+    @property
+    def path(self) -> Path:
+        """The file being written."""
+    @property
+    def frames_written(self) -> int:
+        """Frames appended."""
+    @property
+    def bytes_raw(self) -> int:
+        """Their bytes."""
+    @property
+    def bytes_written(self) -> int:
+        """Bytes of the file being written, on disk."""
 
 def crosses(
     ts: NDArray[np.int64],

@@ -1,4 +1,4 @@
-"""The command line: ``crossbook study``, ``info``, ``demo``, ``bench``."""
+"""The command line. Recording and captures have files of their own: `record_cli`, `capture_cli`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from crossbook import __version__
+from crossbook import __version__, capture_cli, record_cli
 from crossbook.errors import DataError, Error
 
 if TYPE_CHECKING:
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+app.command()(record_cli.record)
+app.command()(capture_cli.replay)
+app.command()(capture_cli.verify)
+app.command()(capture_cli.convert)
 
 CaptureArgument = Annotated[Path, typer.Argument(help="A capture: a file, or a folder of files.")]
 Instruments = Annotated[Path | None, typer.Option(help="An instruments file (JSON or TOML) that declares units.")]
@@ -247,7 +252,10 @@ def _fail(error: BaseException, code: int) -> NoReturn:
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 data or files not as needed, 2 wrong usage, 130 stopped."""
+    """Run the command line.
+
+    Exit codes: 0 done, 1 data or files not as needed, 2 wrong usage, 3 `verify` found something missing, 130 stopped.
+    """
     logging.basicConfig(level=logging.WARNING, format="crossbook: %(message)s")
     try:
         app()

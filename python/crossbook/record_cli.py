@@ -152,7 +152,7 @@ def _sums(recorder: Recorder) -> dict[str, int]:
         "bytes": sum(one.bytes for one in totals),
         "faults": sum(one.faults for one in totals),
         "reconnects": sum(connection.reconnects for connection in recorder.connections),
-        "gaps": recorder.gaps().height,
+        "gaps": sum(row["gaps"] + row["trade_gaps"] for c in recorder.connections for row in c.session.counts()),
         "written": recorder.bytes_written,
     }
 

@@ -74,6 +74,7 @@ class Client(WSListener):
         self.texts: list[str] = []
         self.pongs: list[bytes] = []
         self.transport: WSTransport | None = None
+        self.closing = False
         self.gone = False
 
     def on_ws_connected(self, transport: WSTransport) -> None:
@@ -88,6 +89,9 @@ class Client(WSListener):
         elif frame.msg_type == WSMsgType.PONG:
             self.pongs.append(frame.get_payload_as_bytes())
         elif frame.msg_type == WSMsgType.CLOSE:
+            self.closing = True
+            if self.exchange.mute:
+                return
             if self.exchange.before_close is not None:
                 self.exchange.before_close(self)
             if not transport.is_close_frame_sent:
@@ -140,6 +144,7 @@ class Exchange:
     most_at_once: int = 0
     levels: int = 1
     listed: tuple[str, ...] = SYMBOLS
+    mute: bool = False
     before_close: Callable[[Client], None] | None = None
 
     def __post_init__(self) -> None:

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from small_exchange import Exchange, depth, instrument, until
 from test_feed_stream import GAP, LEVEL, Reader
 
 import crossbook as xb
+from crossbook.capture import Capture, Source
 from crossbook.errors import CaptureError
 from crossbook.feeds import Clock, Recorder, stream
 
@@ -196,6 +198,49 @@ def test_a_recorder_records_for_a_time_and_gives_its_files(tmp_path: Path) -> No
     assert events(tmp_path).filter(pl.col("kind") == LEVEL).height == 3
 
 
+def test_every_hour_begins_a_file_and_together_they_are_one_connection(tmp_path: Path) -> None:
+    class Leaping(Clock):
+        """A clock that can be moved on."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.ahead = 0
+            self.now: Callable[[], int] = lambda: time.time_ns() + self.ahead
+
+    async def run() -> pl.DataFrame:
+        clock = Leaping()
+        async with Exchange() as exchange:
+            live = stream(
+                instruments=[instrument()],
+                addresses=exchange.addresses,
+                channels=("book",),
+                record=tmp_path,
+                clock=clock,
+            )
+            await live.start()
+            reader = Reader(live)
+            client = await exchange.client()
+            client.send(depth(101))
+            await until(live.is_synced)
+            clock.ahead = 3600 * 1_000_000_000
+            await until(lambda: len(live.files) == 1)
+            # An hour without a message is silence, too.
+            client = await exchange.client(2)
+            client.send(depth(101))
+            await until(live.is_synced)
+            await live.close()
+            await reader.done()
+            assert len(set(live.files)) == 2
+            about = json.loads(Path(live.files[0]).with_suffix(".json").read_text())
+            assert about["feed"]["streams"][0]["symbol"] == "BTCUSDT"
+            return reader.events
+
+    seen = asyncio.run(run())
+    files = tuple(sorted(tmp_path.glob("*.xbc"), key=lambda path: path.stat().st_mtime_ns))
+    whole = Source(files, "binance-spot", (instrument(),))
+    assert Capture(tmp_path, [whole], [instrument()], []).tape().to_polars().equals(seen)
+
+
 SCRIPT = """
 import sys
 from crossbook.cli import main
@@ -243,6 +288,27 @@ def test_a_signal_ends_the_recording_with_all_that_was_sent_and_exit_code_0(
     assert sequences.max() == 5101
     assert sequences.unique().len() == 5101 - 100 + 1
     assert tape.filter(pl.col("kind") == GAP).height == 1, "the end itself, and nothing else"
+
+
+def test_a_second_signal_does_not_wait_for_a_venue_that_is_mute(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with Exchange(mute=True) as exchange:
+            process = await start(exchange, tmp_path / "out", tmp_path / "cache")
+            async with asyncio.timeout(20):
+                while not exchange.clients or not exchange.clients[0].texts:
+                    await asyncio.sleep(0.01)
+            client = exchange.clients[0]
+            client.send(depth(101))
+            await until(lambda: any("depth" in url for url in exchange.requests))
+            process.send_signal(signal.SIGTERM)
+            await until(lambda: client.closing)
+            process.send_signal(signal.SIGTERM)
+            out, err = await asyncio.wait_for(process.communicate(), 3)
+            assert process.returncode == 0, err.decode()
+            assert "1 files in" in out.decode()
+
+    asyncio.run(run())
+    assert events(tmp_path / "out").filter(pl.col("kind") == LEVEL).height > 0
 
 
 def test_a_kill_loses_no_more_than_what_came_within_the_flush_interval(tmp_path: Path) -> None:

@@ -312,6 +312,59 @@ def test_what_was_sent_before_the_venue_closes_is_still_read_at_the_end() -> Non
     asyncio.run(run())
 
 
+def test_a_venue_that_does_not_answer_holds_nobody_up() -> None:
+    async def run() -> None:
+        async with Exchange(mute=True) as exchange:
+            live = opened(exchange)
+            await live.start()
+            await exchange.client()
+            loop = asyncio.get_running_loop()
+            before = loop.time()
+            await live.close(deadline=0.2)
+            assert loop.time() - before < 1.0
+            await until(lambda: exchange.clients[0].gone)
+
+    asyncio.run(run())
+
+
+def test_a_handshake_that_hangs_holds_nobody_up() -> None:
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        reached.set()
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        gone.set()
+
+    reached, gone = asyncio.Event(), asyncio.Event()
+
+    async def run() -> None:
+        server = await asyncio.start_server(listen, "127.0.0.1", 0)
+        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        live = stream(instruments=[instrument()], addresses={"binance-spot": (url, "http://127.0.0.1:1")})
+        await live.start()
+        await asyncio.wait_for(reached.wait(), 5)
+        await live.close(deadline=0.1)
+        await asyncio.wait_for(gone.wait(), 5)
+        server.close()
+        await server.wait_closed()
+
+    asyncio.run(run())
+
+
+def test_closing_while_it_waits_to_connect_again_is_immediate() -> None:
+    async def run() -> None:
+        async with Exchange(refuse=[(503, {"Retry-After": "3000"})]) as exchange:
+            live = opened(exchange, clock=Clock())
+            await live.start()
+            await until(lambda: live.connections[0].totals.refused == 1)
+            loop = asyncio.get_running_loop()
+            before = loop.time()
+            await live.close()
+            assert loop.time() - before < 1.0
+
+    asyncio.run(run())
+
+
 def test_frames_that_cannot_be_used_are_listed_and_counted() -> None:
     async def run() -> None:
         async with Exchange() as exchange, opened(exchange, "BTCUSDT", "ETHUSDT") as live:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import tomllib
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -19,11 +20,13 @@ from crossbook.errors import CaptureError, DataError, InstrumentError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from polars._typing import PolarsDataType
+
 __all__ = ["Capture", "open", "read_instruments", "write_instruments"]
 
 log = logging.getLogger(__name__)
 
-FAULTS = {
+FAULTS: dict[str, PolarsDataType] = {
     "kind": pl.String,
     "file": pl.String,
     "line": pl.UInt64,
@@ -97,7 +100,7 @@ def _write_units(cache: Path, units: Mapping[tuple[str, int, int], Sequence[Inst
     cache.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
 
 
-GAPS = {
+GAPS: dict[str, PolarsDataType] = {
     "file": pl.String,
     "venue": pl.String,
     "symbol": pl.String,
@@ -314,7 +317,7 @@ def open(
     declared = {(i.venue, i.symbol): i for i in instruments or ()}
     units = _Units(declared, Path(cache) if cache is not None else None)
 
-    identified: list[tuple[Path, str | None, str | None, Sequence[Instrument] | None]] = []
+    identified: list[Identified] = []
     unread: list[dict[str, object]] = []
     for one, required in paths:
         try:
@@ -327,12 +330,16 @@ def open(
             )
     responses = [one for one, protocol, _, _ in identified if protocol is None]
     listed = {(i.venue, i.symbol): i for one in responses for i in _core.listed(one)}
-    sources = [
-        Source(
-            (one,), protocol, () if protocol is None else tuple(units.of(one, responses, protocol, symbol, described))
-        )
-        for one, protocol, symbol, described in identified
-    ]
+    sources: list[Source] = []
+    for chain in _chains(identified):
+        one, protocol, symbol, described = chain[0]
+        if protocol is None:
+            sources.append(Source((one,), None, ()))
+            continue
+        if described is not None:
+            described = list({i.symbol: i for _, _, _, more in chain for i in more or ()}.values())
+        found = units.of(one, responses, protocol, symbol, described)
+        sources.append(Source(tuple(path for path, *_ in chain), protocol, tuple(found)))
     if not any(source.protocol for source in sources):
         reasons = "; ".join(str(row["message"]) for row in unread) or f"no file of {', '.join(sorted(SUFFIXES))} in it"
         raise CaptureError(f"{', '.join(map(str, named))}: expected at least one capture file: {reasons}")
@@ -348,6 +355,21 @@ def open(
         for source in sources
     ]
     return Capture(root, sources, list(known.values()), unread)
+
+
+Identified = tuple[Path, str | None, str | None, "Sequence[Instrument] | None"]
+HOURLY = re.compile(r"(?P<connection>.+)-(?P<hour>\d{8}T\d{2})(?:\.(?P<part>\d+))?\.xbc")
+
+
+def _chains(identified: Sequence[Identified]) -> list[list[Identified]]:
+    """Put the hourly files of one connection together, in order; every other file stands alone."""
+    chains: dict[object, list[tuple[tuple[str, int], Identified]]] = {}
+    for one in identified:
+        name = HOURLY.fullmatch(one[0].name)
+        key = (one[0].parent, name["connection"], one[1]) if name else one[0]
+        order = (name["hour"], int(name["part"] or 0)) if name else ("", 0)
+        chains.setdefault(key, []).append((order, one))
+    return [[one for _, one in sorted(chain, key=lambda item: item[0])] for chain in chains.values()]
 
 
 SUFFIXES = {".gz", ".jsonl", ".log", ".raw", ".xbc"}
@@ -384,18 +406,17 @@ class _Units:
                 found = [one for one in found if one.symbol == symbol] or [Instrument.infer(venue, symbol)]
             self.measured[stamp] = found
             self.changed = True
-        chosen = []
+        chosen, measured = [], 0
         for one in found:
             better = self.declared.get((one.venue, one.symbol)) or Instrument.builtin(one.venue, one.symbol)
             chosen.append(better or one)
-            if better is None and self.changed:
-                log.warning(
-                    "%s: units of %s are not declared; price %s and size %s are the finest decimals in the whole file",
-                    path.name,
-                    one.name,
-                    one.price_unit,
-                    one.size_unit,
-                )
+            measured += better is None
+        if measured and self.changed:
+            names = ", ".join(f"{one.name} (price {one.price_unit}, size {one.size_unit})" for one in chosen[:3])
+            more = f" and {len(chosen) - 3} more" if len(chosen) > 3 else ""
+            log.warning(
+                "%s: units of %s%s are not declared: the finest decimals in the whole file", path.name, names, more
+            )
         return chosen
 
     def save(self) -> None:

@@ -354,8 +354,9 @@ class Tamper:
             injection = Injection("reorder", self.now, "maybe", may=mine)
         else:
             injection = Injection("reorder", self.now, "no", may=mine, taint=self._levels(late), event=late.time, note="nothing tells")
-        # It began when the first frame overtook it.
-        injection.time = began
+        # It began when the first frame overtook it. Where the book is good again before the late one comes, that is an
+        # old message nobody has seen: a gap of its own.
+        injection.time, injection.most = began, 2
         self.note(injection)
         return [passed[-1].text, late.text]
 

@@ -312,6 +312,12 @@ class Exchange(ABC):
             levels = market.change()
         self.publish(market, levels, trade, now)
 
+    def trade_now(self, symbol: str, now: int) -> None:
+        """Let a market trade."""
+        market = self.markets[symbol]
+        trade, levels = market.trade()
+        self.publish(market, levels, trade, now)
+
     def publish(self, market: Market, levels: Sequence[Level], trade: Trade | None, now: int) -> None:
         """Tell everybody who listens what happened to a market, whose book is changed already."""
         symbol = market.listing.symbol

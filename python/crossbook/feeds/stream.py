@@ -35,8 +35,8 @@ log = logging.getLogger(__name__)
 CHANNELS = ("book", "trades", "quotes")
 QUEUE = 1_000_000
 """So many events may wait for the reader, some 55 bytes each."""
-LINGER = 0.001
-"""So many seconds events may wait for others, so that tapes are not tiny when there is much to do."""
+LINGER = 0.0005
+"""So many seconds events may wait for others that come at the same time, so that tapes are not tiny."""
 ROWS = 65_536
 """A connection with so many events gives them up at once."""
 STALE_AFTER = 30.0
@@ -134,7 +134,8 @@ class Stream:
         self._rows = 0
         self._waiting: asyncio.Future[None] | None = None
         self._dirty: dict[Connection, None] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._fresh = False
+        self._turning = False
         self._flushed = 0.0
         self._latest: dict[Connection, Tape] = {}
         self._latency: dict[int, float] = {}
@@ -268,6 +269,9 @@ class Stream:
             for task in self._tasks:
                 task.cancel()
             await asyncio.wait(self._tasks)
+            # What was cancelled closes its sockets in the next turns of the event loop.
+            for _ in range(3):
+                await asyncio.sleep(0)
             self._flush()
             self._finish_files()
             await self.rests.close()
@@ -292,15 +296,29 @@ class Stream:
 
     def touched(self, connection: Connection, /) -> None:
         """There may be events to take."""
+        assert self._loop is not None
         self._dirty[connection] = None
-        if self._timer is None:
-            assert self._loop is not None
-            wait = self._flushed + self._linger - self._loop.time()
-            if wait <= 0:
+        self._fresh = True
+        if self._turning:
+            if connection.session.pending >= ROWS:
                 self._flush()
-            else:
-                self._timer = self._loop.call_later(wait, self._flush)
-        elif connection.session.pending >= ROWS:
+        elif self._loop.time() - self._flushed >= self._linger:
+            self._flush()
+        else:
+            self._turning = True
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """Flush when a turn of the event loop brought nothing more, or after `linger`.
+
+        No timer: those of the event loop are a millisecond or two late.
+        """
+        assert self._loop is not None
+        if self._fresh and self._loop.time() - self._flushed < self._linger:
+            self._fresh = False
+            self._loop.call_soon(self._turn)
+        else:
+            self._turning = False
             self._flush()
 
     def failed(self, error: BaseException, /) -> None:
@@ -326,9 +344,6 @@ class Stream:
         return self._error
 
     def _flush(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         dirty, self._dirty = self._dirty, {}
         for connection in dirty:
             tape = connection.take()

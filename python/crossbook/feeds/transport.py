@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 from typing import TYPE_CHECKING
 
+from aiohappyeyeballs import start_connection
 from picows import WSCloseCode, WSError, WSFrame, WSHandshakeError, WSListener, WSMsgType, WSTransport, ws_connect
 
 from crossbook.feeds.addresses import shown
@@ -14,7 +16,10 @@ from crossbook.feeds.errors import FeedError, RefusedError
 from crossbook.feeds.rest import retry_after
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from aiohappyeyeballs import AddrInfoType
+    from picows.url import WSParsedURL
 
     from crossbook.feeds.clock import Clock
 
@@ -23,6 +28,10 @@ log = logging.getLogger(__name__)
 MAX_MESSAGE = 64 << 20
 """A longer message ends the connection."""
 READ_BUFFER = 128 << 10
+LAST_WORDS = 2.0
+"""So many seconds are given to what we sent last."""
+HAPPY = 0.25
+"""So many seconds after one address of a server the next is tried too (RFC 8305)."""
 LARGEST_CONTROL = 125
 """A longer frame is no control frame (RFC 6455, 5.5)."""
 
@@ -81,6 +90,8 @@ class Socket(WSListener):
                 code = frame.get_close_code()
                 transport.send_close(WSCloseCode.OK if code == WSCloseCode.NO_INFO else code)
             transport.disconnect()
+            # A peer that reads no more would keep the rest of what we sent, and us, for ever.
+            asyncio.get_running_loop().call_later(LAST_WORDS, self.abort, "closed by the venue, then mute")
         elif kind != WSMsgType.PONG:
             self._piece(kind, frame)
 
@@ -176,6 +187,15 @@ class Socket(WSListener):
         return reason
 
 
+async def _found(parsed: WSParsedURL) -> Sequence[AddrInfoType]:
+    """Give the addresses of a server. What is an address already needs no thread to be looked up."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        with contextlib.suppress(OSError):
+            socket.inet_pton(family, parsed.host)
+            return [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (parsed.host, parsed.port))]
+    return await asyncio.get_running_loop().getaddrinfo(parsed.host, parsed.port, type=socket.SOCK_STREAM)
+
+
 async def connect(
     url: str,
     *,
@@ -185,9 +205,15 @@ async def connect(
     timeout: float = 10.0,
 ) -> Socket:
     """Open a websocket. Raises `RefusedError` if the server answers with another status, `FeedError` otherwise."""
-    try:
-        async with asyncio.timeout(clock.real(2 * timeout, least=4.0)):
-            _, socket = await ws_connect(
+    raw: list[socket.socket] = []
+
+    async def reach(parsed: WSParsedURL) -> socket.socket:
+        raw.append(await start_connection(await _found(parsed), happy_eyeballs_delay=HAPPY, interleave=1))
+        return raw[0]
+
+    async def shake_hands() -> WSListener:
+        try:
+            _, listener = await ws_connect(
                 lambda: Socket(opened, messages, clock.now),
                 url,
                 websocket_handshake_timeout=clock.real(timeout, least=2.0),
@@ -195,8 +221,20 @@ async def connect(
                 enable_auto_pong=False,
                 max_frame_size=MAX_MESSAGE,
                 read_buffer_init_size=READ_BUFFER,
+                socket_factory=reach,
                 logger_name=logging.getLogger("crossbook.feeds.picows"),
             )
+        except asyncio.CancelledError:
+            # picows leaves a connection whose handshake nobody waits for any more open, for the other side to end.
+            for one in raw:
+                with contextlib.suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)
+            raise
+        return listener
+
+    try:
+        async with asyncio.timeout(clock.real(2 * timeout, least=4.0)):
+            listener = await shake_hands()
     except WSHandshakeError as error:
         response = error.response
         if response is None or response.status < 300:
@@ -207,5 +245,5 @@ async def connect(
     except (WSError, TimeoutError, OSError) as error:
         reason = "no answer in time" if isinstance(error, TimeoutError) else (str(error) or type(error).__name__)
         raise FeedError(f"{shown(url)}: expected a websocket: {reason}") from error
-    assert isinstance(socket, Socket)
-    return socket
+    assert isinstance(listener, Socket)
+    return listener

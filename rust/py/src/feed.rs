@@ -56,6 +56,7 @@ pub fn protocols(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
             row.set_item("keep_alive_s", p.keep_alive.map_or(0, |keep| keep.every))?;
             row.set_item("silence_s", p.silence)?;
             row.set_item("per_connection", p.per_connection)?;
+            row.set_item("sends_per_second", p.sends_per_second)?;
             row.set_item("rest_weight", p.limit.weight)?;
             row.set_item("rest_per_minute", p.limit.per_minute)?;
             row.set_item("source", p.source)?;

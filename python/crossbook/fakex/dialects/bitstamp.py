@@ -219,6 +219,8 @@ class BitstampOrders(BitstampDiff):
     def open_markets(self) -> None:
         """Make the markets."""
         self.orders = {one.symbol: OrderMarket(one, self.rng) for one in self.listed}
+        self.early: dict[str, list[Order]] = {}
+        """The orders of the first state, for a REST server that lags."""
         self.tokens = {one.symbol: self.token(self.now // 1000) for one in self.listed}
 
     def token(self, us: int) -> str:
@@ -240,11 +242,7 @@ class BitstampOrders(BitstampDiff):
         symbol = self.rng.choice(self.listed).symbol
         market = self.orders[symbol]
         if self.rng.random() < self.trade_share:
-            trade = market.trade()
-            time = self.stamp(symbol, now)
-            for connection in self.connections:
-                if symbol in connection.trades:
-                    connection.on_trade(symbol, trade, time)
+            self.trade_now(symbol, now)
         change = market.change()
         time = self.stamp(symbol, now)
         previous, token = self.tokens[symbol], self.token(time // 1000)
@@ -253,6 +251,14 @@ class BitstampOrders(BitstampDiff):
         for connection in self.connections:
             if symbol in connection.books and isinstance(connection, BitstampConnection):
                 connection.order(symbol, change.kind, change.order, time, previous, token)
+
+    def trade_now(self, symbol: str, now: int) -> None:
+        """Let a market trade."""
+        trade = self.orders[symbol].trade()
+        time = self.stamp(symbol, now)
+        for connection in self.connections:
+            if symbol in connection.trades:
+                connection.on_trade(symbol, trade, time)
 
     def delete_unknown(self, symbol: str, now: int) -> None:
         """Delete an order that nobody has."""
@@ -265,12 +271,20 @@ class BitstampOrders(BitstampDiff):
             if symbol in connection.books and isinstance(connection, BitstampConnection):
                 connection.order(symbol, "deleted", order, time, previous, token)
 
+    def remember(self, symbol: str, id_: int, time: int, book: tuple[dict[int, int], dict[int, int]]) -> None:
+        """Keep the first orders too."""
+        if symbol not in self.early:
+            self.early[symbol] = [Order(o.id, o.side, o.price, o.size) for o in self.orders[symbol].orders.values()]
+        super().remember(symbol, id_, time, book)
+
     def snapshot(self, state: State) -> str:
-        """Write a snapshot by order, as the orders are now."""
+        """Write a snapshot by order, as the orders are now, or as they were at first."""
         listing = self.listing(state.symbol)
+        first = state is self._first.get(state.symbol)
+        known = self.early[state.symbol] if first else self.orders[state.symbol].orders.values()
         sides = []
         for side in (BID, ASK):
-            orders = [order for order in self.orders[state.symbol].orders.values() if order.side == side]
+            orders = [order for order in known if order.side == side]
             orders.sort(key=lambda order: (order.price if side == ASK else -order.price, order.id))
             sides.append(
                 ",".join(

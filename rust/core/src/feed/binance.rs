@@ -34,6 +34,7 @@ pub(super) const SPOT: Protocol = Protocol {
     keep_alive: None,
     silence: 60,
     per_connection: 200,
+    sends_per_second: 4,
     limit: RestLimit { weight: 250, per_minute: 6_000 },
     source: "venue documentation, real captures of 2021, 2024 and 2026; weights from memory",
     dialect: || Box::new(Binance::new(false)),
@@ -258,7 +259,10 @@ impl Fields {
                 } else if self.is_trade() {
                     json.skip()
                 } else {
-                    out.channel = Some(Channel::Quotes);
+                    // Spot quotes do not name their kind.
+                    if self.kind.is_none() {
+                        out.channel = Some(Channel::Quotes);
+                    }
                     let price = json.decimal()?;
                     json.once(&mut self.bid, price, "b")
                 }

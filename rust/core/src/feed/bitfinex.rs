@@ -37,6 +37,7 @@ pub(super) const PROTOCOLS: &[Protocol] = &[Protocol {
     silence: 30,
     // Some 25 channels a connection, and an instrument may need four.
     per_connection: 6,
+    sends_per_second: 10,
     limit: RestLimit { weight: 1, per_minute: 30 },
     source: "venue documentation, real capture of 2021, the venue's own test vectors; limits from memory",
     dialect: || Box::new(Bitfinex::default()),

@@ -40,6 +40,7 @@ const V2: Protocol = Protocol {
     keep_alive: Some(KeepAlive { text: "ping", every: 25 }),
     silence: 60,
     per_connection: 50,
+    sends_per_second: 10,
     limit: RestLimit { weight: 1, per_minute: 1_200 },
     source: "from memory; that the checksum is gone and pseq has come: others' live frames of 2026-06-06",
     dialect: || Box::new(Bitget { mix: false }),

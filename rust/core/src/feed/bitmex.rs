@@ -43,6 +43,7 @@ pub(super) const PROTOCOLS: &[Protocol] = &[Protocol {
     keep_alive: Some(KeepAlive { text: "ping", every: 5 }),
     silence: 20,
     per_connection: 50,
+    sends_per_second: 10,
     limit: RestLimit { weight: 1, per_minute: 30 },
     source: "venue documentation, real capture of 2021, single real frames of 2021 to 2023; limits from memory",
     dialect: || Box::new(Bitmex::default()),

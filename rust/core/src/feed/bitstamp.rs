@@ -36,6 +36,7 @@ const DIFF: Protocol = Protocol {
     keep_alive: Some(super::KeepAlive { text: "{\"event\":\"bts:heartbeat\"}", every: 20 }),
     silence: 60,
     per_connection: 50,
+    sends_per_second: 20,
     limit: RestLimit { weight: 1, per_minute: 400 },
     source: "venue documentation, real captures of 2022 and 2026; the REST limit from memory",
     dialect: || Box::new(Bitstamp { orders: false, diffs: false }),

@@ -39,6 +39,7 @@ const LINEAR: Protocol = Protocol {
     keep_alive: PING,
     silence: 60,
     per_connection: 50,
+    sends_per_second: 10,
     limit: RestLimit { weight: 1, per_minute: 600 },
     source: "venue documentation; books checked on a real capture of spot, 2026-08-24; trades and tickers from memory",
     dialect: || Box::new(V5::default()),

@@ -8,15 +8,32 @@ use super::protocol::{ChecksumRule, ChecksumText};
 use crate::book::PriceBook;
 use crate::units::{POW10, Price, Side, Size, Unit};
 
-/// What one symbol's checksums need to know.
+/// What one symbol's checksums need to know. The text of every level in view is kept until the level changes: most
+/// messages change one, and many nothing in view.
 #[derive(Clone, Debug)]
 pub(super) struct Checksum {
     rule: ChecksumRule,
     price: Digits,
     size: Digits,
+    sides: [View; 2],
+    /// All of it, as it is hashed.
     text: Vec<u8>,
-    asks: Vec<(Price, Size)>,
-    bids: Vec<(Price, Size)>,
+    /// Memory of levels that left the view.
+    spare: Vec<Vec<u8>>,
+    last: u32,
+}
+
+/// The best levels of one side, from best to worst, each with its text.
+#[derive(Clone, Debug)]
+struct View {
+    levels: Vec<Shown>,
+    changed: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Shown {
+    price: i64,
+    text: Vec<u8>,
 }
 
 /// How integers of one unit become digits.
@@ -48,79 +65,167 @@ impl Digits {
 
 impl Checksum {
     pub(super) fn new(rule: ChecksumRule, price: Unit, size: Unit) -> Self {
-        let levels = rule.levels;
-        Self {
-            rule,
-            price: Digits::new(price),
-            size: Digits::new(size),
-            text: Vec::with_capacity(levels * 64),
-            asks: vec![(Price(0), Size(0)); levels],
-            bids: vec![(Price(0), Size(0)); levels],
-        }
+        let view = View { levels: Vec::with_capacity(rule.levels + 1), changed: true };
+        let (price, size) = (Digits::new(price), Digits::new(size));
+        Self { rule, price, size, sides: [view.clone(), view], text: Vec::new(), spare: Vec::new(), last: 0 }
     }
 
     /// Sees the exponents of a price and a size as the venue wrote them. Bitget writes a size of nothing without decimals.
     #[inline]
     pub(super) fn see(&mut self, price: &Decimal, size: &Decimal) {
+        let before = (self.price.shown, self.size.shown);
         self.price.see(price.exponent);
         if !size.is_zero() {
             self.size.see(size.exponent);
         }
+        // Only two of the rules show zeros at the end.
+        let matters = matches!(self.rule.text, ChecksumText::Kraken | ChecksumText::Padded);
+        if matters && before != (self.price.shown, self.size.shown) {
+            self.forget();
+        }
     }
 
-    /// The checksum of a book.
-    pub(super) fn of(&mut self, book: &PriceBook) -> u32 {
-        let (asks, bids) = (book.top(Side::Ask, &mut self.asks), book.top(Side::Bid, &mut self.bids));
-        self.text.clear();
-        let (price, size, text) = (self.price, self.size, &mut self.text);
-        let (asks, bids) = (self.asks.get(..asks).unwrap_or_default(), self.bids.get(..bids).unwrap_or_default());
-        match self.rule.text {
-            ChecksumText::Kraken => {
-                for &(at, of) in asks.iter().chain(bids) {
-                    whole(price, at.0, text);
-                    whole(size, of.0, text);
+    /// Every level changed.
+    pub(super) fn forget(&mut self) {
+        for view in &mut self.sides {
+            self.spare.extend(view.levels.drain(..).map(|shown| shown.text));
+            view.changed = true;
+        }
+    }
+
+    /// A level of the book was set.
+    #[inline]
+    pub(super) fn set(&mut self, side: Side, price: i64, size: i64) {
+        let view = &mut self.sides[side as usize];
+        let better = |shown: &Shown| match side {
+            Side::Bid => shown.price > price,
+            Side::Ask => shown.price < price,
+        };
+        // Beyond the view, or where the view ends too early: it is filled from the book when it is needed.
+        if view.levels.last().is_none_or(better) {
+            return;
+        }
+        let at = view.levels.partition_point(better);
+        let known = view.levels.get(at).is_some_and(|shown| shown.price == price);
+        view.changed |= known || size != 0;
+        match (known, size) {
+            (false, 0) => {}
+            (true, 0) => self.spare.push(view.levels.remove(at).text),
+            (true, _) => {
+                if let Some(shown) = view.levels.get_mut(at) {
+                    render(self.rule.text, side, (self.price, price), (self.size, size), &mut shown.text);
                 }
             }
-            ChecksumText::Interleaved | ChecksumText::Padded | ChecksumText::JavaScript => {
-                let number = if self.rule.text == ChecksumText::Padded { padded } else { plain };
-                let exponential = self.rule.text == ChecksumText::JavaScript;
-                for i in 0..asks.len().max(bids.len()) {
-                    for (levels, sign) in [(bids, false), (asks, exponential)] {
-                        let Some(&(at, of)) = levels.get(i) else { continue };
-                        if !text.is_empty() {
-                            text.push(b':');
-                        }
-                        number(price, at.0, exponential, text);
-                        text.push(b':');
-                        if sign {
-                            text.push(b'-');
-                        }
-                        number(size, of.0, exponential, text);
-                    }
-                }
+            (false, _) => {
+                // The one that falls out leaves its memory.
+                let full = view.levels.len() == self.rule.levels;
+                let spare = if full { view.levels.pop().map(|shown| shown.text) } else { self.spare.pop() };
+                let mut text = spare.unwrap_or_default();
+                render(self.rule.text, side, (self.price, price), (self.size, size), &mut text);
+                view.levels.insert(at, Shown { price, text });
             }
         }
+    }
+
+    /// The checksum of the book whose changes were told.
+    pub(super) fn of(&mut self, book: &PriceBook) -> u32 {
+        for side in [Side::Bid, Side::Ask] {
+            let view = &mut self.sides[side as usize];
+            let missing = self.rule.levels - view.levels.len().min(self.rule.levels);
+            if missing == 0 {
+                continue;
+            }
+            let (levels, known) = match view.levels.last() {
+                Some(last) => (book.levels_from(side, Price(last.price)), 1),
+                None => (book.levels(side), 0),
+            };
+            for (Price(price), Size(size)) in levels.skip(known).take(missing) {
+                let mut text = self.spare.pop().unwrap_or_default();
+                render(self.rule.text, side, (self.price, price), (self.size, size), &mut text);
+                view.levels.push(Shown { price, text });
+                view.changed = true;
+            }
+        }
+        let [bids, asks] = &mut self.sides;
+        if !(std::mem::take(&mut bids.changed) | std::mem::take(&mut asks.changed)) {
+            return self.last;
+        }
+        self.text.clear();
+        if self.rule.text == ChecksumText::Kraken {
+            for shown in asks.levels.iter().chain(&bids.levels) {
+                self.text.extend_from_slice(&shown.text);
+            }
+        } else {
+            for at in 0..bids.levels.len().max(asks.levels.len()) {
+                for shown in [bids.levels.get(at), asks.levels.get(at)].into_iter().flatten() {
+                    self.text.extend_from_slice(&shown.text);
+                }
+            }
+            // Without the last colon.
+            self.text.pop();
+        }
         let mut hasher = Hasher::new();
-        hasher.update(text);
-        hasher.finalize()
+        hasher.update(&self.text);
+        self.last = hasher.finalize();
+        self.last
     }
 }
+
+/// The text of one level.
+#[inline]
+fn render(rule: ChecksumText, side: Side, price: (Digits, i64), size: (Digits, i64), text: &mut Vec<u8>) {
+    text.clear();
+    let number = match rule {
+        ChecksumText::Kraken => {
+            whole(price.0, price.1, text);
+            whole(size.0, size.1, text);
+            return;
+        }
+        ChecksumText::Padded => padded,
+        ChecksumText::Interleaved | ChecksumText::JavaScript => plain,
+    };
+    let exponential = rule == ChecksumText::JavaScript;
+    number(price.0, price.1, exponential, text);
+    text.push(b':');
+    if exponential && side == Side::Ask {
+        text.push(b'-');
+    }
+    number(size.0, size.1, exponential, text);
+    text.push(b':');
+}
+
+/// The two digits of every number below a hundred.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut table = [[0; 2]; 100];
+    let mut i = 0;
+    while i < 100 {
+        #[allow(clippy::cast_possible_truncation)] // below 10
+        let pair = [b'0' + (i / 10) as u8, b'0' + (i % 10) as u8];
+        table[i] = pair;
+        i += 1;
+    }
+    table
+};
 
 /// Digits of a count, without leading zeros.
 #[inline]
 fn digits(mut count: u64, text: &mut Vec<u8>) {
-    let mut buffer = [0_u8; 20];
+    let mut buffer = [b'0'; 20];
     let mut at = buffer.len();
-    loop {
-        at -= 1;
-        if let Some(place) = buffer.get_mut(at) {
-            *place = b'0' + u8::try_from(count % 10).unwrap_or(0);
+    let mut put = |at: usize, pair: u64| {
+        let pair = PAIRS.get(usize::try_from(pair).unwrap_or(0)).copied().unwrap_or_default();
+        if let Some(place) = buffer.get_mut(at..at + 2) {
+            place.copy_from_slice(&pair);
         }
-        count /= 10;
-        if count == 0 {
-            break;
-        }
+    };
+    while count >= 100 {
+        at -= 2;
+        put(at, count % 100);
+        count /= 100;
     }
+    at -= 2;
+    put(at, count);
+    at += usize::from(count < 10);
     text.extend_from_slice(buffer.get(at..).unwrap_or_default());
 }
 
@@ -197,12 +302,35 @@ fn plain(form: Digits, count: i64, exponential: bool, text: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn shown(unit: Unit, count: i64, exponential: bool) -> String {
         let mut text = Vec::new();
         plain(Digits::new(unit), count, exponential, &mut text);
         String::from_utf8(text).expect("digits")
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_kept_of_the_text_is_what_a_new_text_would_be(
+            sets in prop::collection::vec((any::<bool>(), 0..40_i64, 0..4_i64, any::<bool>()), 1..300),
+            kind in 0..4_usize,
+        ) {
+            use ChecksumText::{Interleaved, JavaScript, Kraken, Padded};
+            let rule = ChecksumRule { text: [Kraken, Interleaved, Padded, JavaScript][kind], levels: 10 };
+            let unit = Unit::decimals(3);
+            let (mut kept, mut book) = (Checksum::new(rule, unit, unit), PriceBook::new());
+            for (bid, price, size, look) in sets {
+                let side = if bid { Side::Bid } else { Side::Ask };
+                book.update(side, Price(price), Size(size));
+                kept.set(side, price, size);
+                if look {
+                    prop_assert_eq!(kept.of(&book), Checksum::new(rule, unit, unit).of(&book));
+                }
+            }
+        }
     }
 
     #[test]

@@ -39,6 +39,7 @@ const ADVANCED: Protocol = Protocol {
     silence: 10,
     // One hole taints them all.
     per_connection: 8,
+    sends_per_second: 8,
     limit: RestLimit { weight: 1, per_minute: 600 },
     source: "venue documentation, real frames of 2026; trades and tickers from the documentation",
     dialect: || Box::new(Advanced),
@@ -60,6 +61,7 @@ pub(super) const PROTOCOLS: &[Protocol] = &[
         counts_frames: false,
         silence: 60,
         per_connection: 50,
+        sends_per_second: 8,
         source: "venue documentation, a real capture of 2021; when level 2 began to ask for a key from memory",
         dialect: || Box::new(Exchange),
         list: list_exchange,

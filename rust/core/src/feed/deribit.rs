@@ -36,6 +36,7 @@ pub(super) const PROTOCOLS: &[Protocol] = &[Protocol {
     keep_alive: None,
     silence: 75,
     per_connection: 100,
+    sends_per_second: 10,
     limit: RestLimit { weight: 1, per_minute: 300 },
     source: "venue documentation, real capture of 2021; that trade_seq has no holes and the REST limit from memory",
     dialect: || Box::new(Deribit::default()),

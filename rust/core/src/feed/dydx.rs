@@ -46,6 +46,7 @@ const V4: Protocol = Protocol {
     keep_alive: None,
     silence: 60,
     per_connection: 30,
+    sends_per_second: 20,
     limit: RestLimit { weight: 1, per_minute: 600 },
     source: "venue documentation, the indexer's source; limits from memory",
     dialect: || Box::new(Dydx::new(false)),

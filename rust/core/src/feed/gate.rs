@@ -43,6 +43,7 @@ const SPOT: Protocol = Protocol {
     keep_alive: Some(KeepAlive { text: r#"{"time":1,"channel":"spot.ping"}"#, every: 15 }),
     silence: 60,
     per_connection: 100,
+    sends_per_second: 20,
     limit: RestLimit { weight: 1, per_minute: 1_200 },
     source: "venue documentation, others' live frames of 2025 and 2026; limits from memory",
     dialect: || Box::new(Gate { futures: false, v2: true }),

@@ -37,6 +37,7 @@ pub(super) const PROTOCOLS: &[Protocol] = &[Protocol {
     // Heartbeats come every five seconds.
     silence: 20,
     per_connection: 100,
+    sends_per_second: 10,
     limit: RestLimit { weight: 1, per_minute: 120 },
     source: "venue documentation, a real capture of 2021; refusals from other clients",
     dialect: || Box::new(Gemini),

@@ -37,6 +37,7 @@ pub(super) const PROTOCOLS: &[Protocol] = &[Protocol {
     keep_alive: Some(KeepAlive { text: "{\"method\":\"ping\"}", every: 30 }),
     silence: 60,
     per_connection: 100,
+    sends_per_second: 25,
     limit: RestLimit { weight: 20, per_minute: 1_200 },
     source: "venue documentation, real capture of 2025; intervals of 2026 as users found them",
     dialect: || Box::new(Hyperliquid::default()),

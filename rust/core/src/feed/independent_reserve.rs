@@ -43,6 +43,7 @@ pub(super) const PROTOCOLS: &[Protocol] = &[Protocol {
     keep_alive: None,
     silence: 150,
     per_connection: 50,
+    sends_per_second: 5,
     limit: RestLimit { weight: 1, per_minute: 30 },
     source: "venue documentation, real capture of 2022; limits from memory",
     dialect: || Box::new(IndependentReserve::default()),

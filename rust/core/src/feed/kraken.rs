@@ -39,6 +39,7 @@ const V2: Protocol = Protocol {
     keep_alive: Some(KeepAlive { text: "{\"method\":\"ping\"}", every: 30 }),
     silence: 15,
     per_connection: 100,
+    sends_per_second: 10,
     limit: RestLimit { weight: 1, per_minute: 60 },
     source: "venue documentation, real captures of 2026; trade ids and limits from the documentation",
     dialect: || Box::new(V2Dialect::default()),

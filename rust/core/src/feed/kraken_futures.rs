@@ -37,6 +37,7 @@ pub(super) const PROTOCOLS: &[Protocol] = &[Protocol {
     keep_alive: Some(KeepAlive { text: "{\"event\":\"subscribe\",\"feed\":\"heartbeat\"}", every: 30 }),
     silence: 60,
     per_connection: 100,
+    sends_per_second: 10,
     limit: RestLimit { weight: 1, per_minute: 60 },
     source: "venue documentation, a real capture of 2021",
     dialect: || Box::new(KrakenFutures),

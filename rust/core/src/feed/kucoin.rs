@@ -39,6 +39,7 @@ const KUCOIN: Protocol = Protocol {
     keep_alive: Some(KeepAlive { text: r#"{"id":"1","type":"ping"}"#, every: 15 }),
     silence: 60,
     per_connection: 100,
+    sends_per_second: 10,
     limit: RestLimit { weight: 4, per_minute: 4_000 },
     source: "venue documentation, real capture of 2021; limits from memory",
     dialect: || Box::new(Kucoin::default()),

@@ -44,6 +44,7 @@ const CURRENT: Protocol = Protocol {
     keep_alive: Some(KeepAlive { text: "ping", every: 20 }),
     silence: 60,
     per_connection: 30,
+    sends_per_second: 3,
     limit: RestLimit { weight: 1, per_minute: 600 },
     source: "venue documentation of 2026-07-07, real capture of 2026-08-24; limits and option channels from memory",
     dialect: || Box::new(Okx),

@@ -162,6 +162,8 @@ pub struct Protocol {
     pub silence: u16,
     /// How many instruments one connection should carry.
     pub per_connection: u16,
+    /// How many messages a second we send at most; what the venue allows where it says so, else from memory.
+    pub sends_per_second: u16,
     /// What REST may cost.
     pub limit: RestLimit,
     /// Where these facts are from, and how they were checked.

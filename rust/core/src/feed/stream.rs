@@ -283,6 +283,9 @@ impl Proof {
     fn clear(&mut self) {
         self.book.clear();
         self.count = [0; 2];
+        if let Some(checksum) = &mut self.checksum {
+            checksum.forget();
+        }
     }
 
     #[inline]
@@ -297,6 +300,9 @@ impl Proof {
             }
         }
         self.book.update(set.side, Price(set.price), Size(set.size));
+        if let Some(checksum) = &mut self.checksum {
+            checksum.set(set.side, set.price, set.size);
+        }
     }
 
     /// Removes what fell out of the depth, into `cut`.
