@@ -273,9 +273,9 @@ class Replay:
     def progress(self) -> tuple[int, int]:
         """Bytes on disk read so far, and in all."""
 
-def identify(path: str | Path, /) -> tuple[str | None, str | None, list[Instrument] | None]:
+def identify(path: str | Path, /) -> tuple[str | None, str | None, list[Instrument] | None, bool]:
     """What a capture file holds: its protocol (None: REST responses), the one symbol that its name promises, the
-    instruments that it describes itself. Raises `CaptureError`."""
+    instruments that it describes itself, whether its frames alone told the protocol. Raises `CaptureError`."""
 
 def survey(paths: Sequence[str | Path], protocol_name: str, /) -> list[Instrument]:
     """The instruments in a connection's files, units from the finest decimals in them. Raises `CaptureError`."""

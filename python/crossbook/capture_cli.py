@@ -218,3 +218,68 @@ def _value(text: str) -> object:
         return json.loads(text)
     except ValueError:
         return text
+
+
+def venues(
+    markdown: Annotated[bool, typer.Option(help="Print the page docs/venues.md.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """List the protocols that are spoken: how each begins, what proves it, and since when."""
+    import polars as pl
+
+    from crossbook import _core
+    from crossbook.cli import _table
+
+    rows = _core.protocols()
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    shown = [{**_facts(row), "source": row["source"]} for row in rows]
+    if markdown:
+        typer.echo(PAGE + _markdown(shown))
+        return
+    from rich.console import Console
+
+    Console().print(_table(pl.DataFrame(shown).drop("source"), "protocols"))
+
+
+PAGE = """# Venues
+
+Written by `crossbook venues --markdown`; do not edit. What every protocol offers to keep a book true, from the dated
+table in `rust/core/src/feed/`. A protocol without a last day is today's; captures keep the name of theirs, or their
+address and date tell it.
+
+- *book begins*: with the stream, with a REST snapshot joined to the changes held meanwhile, or anew in every message.
+- *proved by*: **ids** link every message to the one before; **count** numbers the frames of a connection, so a hole
+  taints every instrument on it; **checksum** over so many levels of each side. Without any of them a book is
+  *unverifiable*: a loss cannot be seen before the next snapshot.
+
+"""
+
+
+def _facts(row: dict[str, Any]) -> dict[str, str]:
+    proofs = [
+        *(["ids"] if row["links"] else []),
+        *(["count"] if row["counts_frames"] else []),
+        *([f"checksum of {row['checksum_levels']}"] if row["checksum_levels"] else []),
+    ]
+    begins = {"stream": "stream", "rest": "REST", "every_message": "every message"}[row["snapshot"]]
+    return {
+        "protocol": row["name"],
+        "venue": row["venue"],
+        "valid": f"{row['valid_from'] or '…'} – {row['valid_until'] or ''}".rstrip(" –") if _dated(row) else "",
+        "book begins": begins,
+        "proved by": ", ".join(proofs) or "nothing",
+        "trades counted": "yes" if row["counts_trades"] else "",
+        "depth": str(row["depth"] or "all"),
+    }
+
+
+def _dated(row: dict[str, Any]) -> bool:
+    return bool(row["valid_from"] or row["valid_until"])
+
+
+def _markdown(rows: list[dict[str, str]]) -> str:
+    names = list(rows[0])
+    lines = [names, ["---"] * len(names), *([row[name] for name in names] for row in rows)]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

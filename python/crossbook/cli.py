@@ -26,6 +26,7 @@ app.command()(record_cli.record)
 app.command()(capture_cli.replay)
 app.command()(capture_cli.verify)
 app.command()(capture_cli.convert)
+app.command()(capture_cli.venues)
 
 CaptureArgument = Annotated[Path, typer.Argument(help="A capture: a file, or a folder of files.")]
 Instruments = Annotated[Path | None, typer.Option(help="An instruments file (JSON or TOML) that declares units.")]

@@ -321,7 +321,10 @@ def open(
     unread: list[dict[str, object]] = []
     for one, required in paths:
         try:
-            identified.append((one, *_core.identify(one)))
+            protocol, symbol, described, guessed = _core.identify(one)
+            identified.append((one, protocol, symbol, described))
+            if guessed:
+                log.warning("%s: nothing but its frames says whose they are: taken for %s", one.name, protocol)
         except CaptureError as error:
             if required:
                 raise

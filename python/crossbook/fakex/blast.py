@@ -225,9 +225,10 @@ class Blaster(Handler):
         # A thread of its own: the event loop would copy what does not fit into the socket.
         wire = listener.wire
         while wire.transport is not None:
-            connection = wire.transport.get_extra_info("socket")
-            if not await asyncio.to_thread(_send, connection, self._whole):
-                return
+            connection = wire.transport.get_extra_info("socket").dup()
+            with connection:
+                if not await asyncio.to_thread(_send, connection, self._whole):
+                    return
             self.totals.rounds += 1
             self.totals.sent += len(self.block.frames)
             if not self.block.loops:

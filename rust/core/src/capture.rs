@@ -131,6 +131,8 @@ pub enum Content {
         symbol: Option<String>,
         /// The instruments that the file describes itself.
         instruments: Option<Vec<Instrument>>,
+        /// Whether nothing but the frames told the protocol: venues that speak alike cannot be told apart so.
+        guessed: bool,
     },
     /// REST responses, for the connections beside it.
     Rest,
@@ -149,7 +151,7 @@ pub fn identify(path: &Path) -> Result<Content, CaptureError> {
         // A header that describes nothing leaves it to the frames.
         let instruments: Vec<Instrument> = serde_json::from_str(meta.instruments.get()).unwrap_or_default();
         let instruments = (!instruments.is_empty()).then_some(instruments);
-        return Ok(Content::Connection { protocol, symbol: None, instruments });
+        return Ok(Content::Connection { protocol, symbol: None, instruments, guessed: false });
     }
     let mut lines = Lines::open(path, Arc::default())?;
     let mut line = Vec::new();
@@ -166,7 +168,7 @@ pub fn identify(path: &Path) -> Result<Content, CaptureError> {
                 let protocol = Protocol::current(venue);
                 if let Some(known) = symbol.and_then(|symbol| (protocol.describe)(symbol)) {
                     let (symbol, instruments) = (Some(known.symbol), None);
-                    return Ok(Content::Connection { protocol, symbol, instruments });
+                    return Ok(Content::Connection { protocol, symbol, instruments, guessed: false });
                 }
             }
         }
@@ -179,7 +181,7 @@ pub fn identify(path: &Path) -> Result<Content, CaptureError> {
                 Kind::Opened => {
                     let url = String::from_utf8_lossy(line.get(parts.url).unwrap_or_default()).into_owned();
                     if let Some(protocol) = Protocol::at(&url, &day(parts.ts_recv)) {
-                        return Ok(Content::Connection { protocol, symbol: None, instruments: None });
+                        return Ok(Content::Connection { protocol, symbol: None, instruments: None, guessed: false });
                     }
                 }
                 Kind::Rest => rest = true,
@@ -194,8 +196,8 @@ pub fn identify(path: &Path) -> Result<Content, CaptureError> {
             Err(error) => return Err(error),
         };
     }
-    if let Some(protocol) = Protocol::recognise(frames.iter().map(Vec::as_slice)) {
-        return Ok(Content::Connection { protocol, symbol: None, instruments: None });
+    if let Some(protocol) = Protocol::recognise(stem, frames.iter().map(Vec::as_slice)) {
+        return Ok(Content::Connection { protocol, symbol: None, instruments: None, guessed: true });
     }
     if rest { Ok(Content::Rest) } else { Err(CaptureError::Unrecognised { path: path.to_owned() }) }
 }

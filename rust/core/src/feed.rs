@@ -179,22 +179,30 @@ impl Protocol {
         found
     }
 
-    /// The protocol whose frames these are, for captures that do not say: the one that reads them without a fault and
-    /// finds market data of a symbol that it can name.
+    /// The protocol whose frames these are, for captures that do not say: the one that reads them with the fewest faults
+    /// and finds the most market data of symbols that it can name. `hint`, such as a file's name, counts if it begins with
+    /// a venue's name.
     #[must_use]
-    pub fn recognise<'a>(frames: impl Iterator<Item = &'a [u8]> + Clone) -> Option<&'static Self> {
-        let scored = protocols().filter_map(|protocol| {
+    pub fn recognise<'a>(hint: &str, frames: impl Iterator<Item = &'a [u8]> + Clone) -> Option<&'static Self> {
+        let hint = hint.to_ascii_lowercase().replace('_', "-");
+        let house = |protocol: &Self| protocol.venue.name().split('-').next().unwrap_or_default();
+        let named = |protocol: &&Self| hint.starts_with(protocol.venue.name());
+        let housed = |protocol: &&Self| hint.starts_with(house(protocol));
+        let some = |keep: &dyn Fn(&&'static Self) -> bool| {
+            Some(protocols().filter(keep).collect::<Vec<_>>()).filter(|found| !found.is_empty())
+        };
+        let candidates = some(&named).or_else(|| some(&housed)).unwrap_or_else(|| protocols().collect());
+        let scored = candidates.into_iter().filter_map(|protocol| {
             let mut survey = Survey::new(protocol);
             frames.clone().for_each(|frame| survey.observe(frame));
-            let (data, faults) = survey.score();
-            (data > 0 && !survey.instruments().is_empty()).then_some((protocol, faults, data))
+            let score = survey.score();
+            (score.data > 0 && !survey.instruments().is_empty()).then_some((protocol, score))
         });
         // Of equals, a dialect of today, and of those the first in the table.
-        let rank = |&(protocol, faults, data): &(&Self, usize, usize)| {
-            (faults, usize::MAX - data, !protocol.valid.1.is_empty())
-        };
-        let best = scored.min_by_key(rank);
-        best.map(|(protocol, ..)| protocol)
+        let best = scored.min_by_key(|(protocol, score)| {
+            (score.faults, usize::MAX - score.data, usize::MAX - score.proofs, !protocol.valid.1.is_empty())
+        });
+        best.map(|(protocol, _)| protocol)
     }
 }
 

@@ -8,122 +8,59 @@ use thiserror::Error;
 
 use crate::units::Unit;
 
-/// A matching engine with its own feed rules.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Venue {
-    /// Binance spot.
-    BinanceSpot,
-    /// Binance USD-margined futures.
-    BinanceUsdm,
-    /// Binance coin-margined futures.
-    BinanceCoinm,
-    /// Binance.US.
-    BinanceUs,
-    /// Coinbase, spot.
-    Coinbase,
-    /// Kraken, spot.
-    Kraken,
-    /// Kraken Futures.
-    KrakenFutures,
-    /// OKX: spot, swaps, futures and options.
-    Okx,
-    /// Bybit spot.
-    BybitSpot,
-    /// Bybit futures and perpetuals margined in the quote currency.
-    BybitLinear,
-    /// Bybit futures and perpetuals margined in the base currency.
-    BybitInverse,
-    /// Bybit options.
-    BybitOption,
-    /// Deribit: perpetuals, futures, options and spot.
-    Deribit,
-    /// Hyperliquid perpetuals.
-    Hyperliquid,
-    /// Gate, spot.
-    Gate,
-    /// Gate, perpetuals settled in USDT.
-    GateFutures,
-    /// Bitfinex.
-    Bitfinex,
-    /// Bitstamp, spot.
-    Bitstamp,
-    /// Bitget perpetuals and futures.
-    BitgetFutures,
-    /// KuCoin, spot.
-    Kucoin,
-    /// BitMEX.
-    Bitmex,
-    /// Gemini, spot.
-    Gemini,
-    /// dYdX perpetuals.
-    Dydx,
-    /// Independent Reserve, spot.
-    IndependentReserve,
+/// One line a venue: its name in code, in tables and files, its short name, taker fee in parts per million, what it is.
+macro_rules! venues {
+    ($($venue:ident $name:literal $alias:literal $fee:literal $doc:literal;)*) => {
+        /// A matching engine with its own feed rules.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        #[non_exhaustive]
+        pub enum Venue {
+            $(#[doc = $doc] $venue,)*
+        }
+
+        impl Venue {
+            /// Every venue.
+            pub const ALL: [Self; [$($name),*].len()] = [$(Self::$venue),*];
+
+            /// Name, short name as in the file names of captures, taker fee of the base tier in parts per million.
+            const fn facts(self) -> (&'static str, &'static str, i64) {
+                match self {
+                    $(Self::$venue => ($name, $alias, $fee),)*
+                }
+            }
+        }
+    };
 }
 
-/// Name, short name as in the file names of captures, taker fee of the base tier in parts per million.
-type Facts = (&'static str, &'static str, i64);
+venues! {
+    BinanceSpot "binance-spot" "spot" 1000 "Binance spot.";
+    BinanceUsdm "binance-usdm" "usdm" 500 "Binance USD-margined futures.";
+    BinanceCoinm "binance-coinm" "coinm" 500 "Binance coin-margined futures.";
+    BinanceUs "binance-us" "binance-us" 600 "Binance.US.";
+    Coinbase "coinbase" "coinbase" 6000 "Coinbase, spot.";
+    Kraken "kraken" "kraken" 4000 "Kraken, spot.";
+    KrakenFutures "kraken-futures" "kraken-futures" 500 "Kraken Futures.";
+    Okx "okx" "okx" 1000 "OKX: spot, swaps, futures and options.";
+    BybitSpot "bybit-spot" "bybit-spot" 1000 "Bybit spot.";
+    BybitLinear "bybit-linear" "bybit-linear" 550 "Bybit futures and perpetuals margined in the quote currency.";
+    BybitInverse "bybit-inverse" "bybit-inverse" 550 "Bybit futures and perpetuals margined in the base currency.";
+    BybitOption "bybit-option" "bybit-option" 300 "Bybit options.";
+    Deribit "deribit" "deribit" 500 "Deribit: perpetuals, futures, options and spot.";
+    Hyperliquid "hyperliquid" "hyperliquid" 450 "Hyperliquid perpetuals.";
+    Gate "gate" "gate" 1000 "Gate, spot.";
+    GateFutures "gate-futures" "gate-futures" 500 "Gate, perpetuals settled in USDT.";
+    Bitfinex "bitfinex" "bitfinex" 2000 "Bitfinex.";
+    Bitstamp "bitstamp" "bitstamp" 4000 "Bitstamp, spot.";
+    BitgetFutures "bitget-futures" "bitget-futures" 600 "Bitget perpetuals and futures.";
+    Kucoin "kucoin" "kucoin" 1000 "KuCoin, spot.";
+    Bitmex "bitmex" "bitmex" 500 "BitMEX.";
+    Gemini "gemini" "gemini" 4000 "Gemini, spot.";
+    Dydx "dydx" "dydx" 500 "dYdX perpetuals.";
+    IndependentReserve "independent-reserve" "independent-reserve" 5000 "Independent Reserve, spot.";
+}
 
 impl Venue {
-    /// Every venue.
-    pub const ALL: [Self; 24] = [
-        Self::BinanceSpot,
-        Self::BinanceUsdm,
-        Self::BinanceCoinm,
-        Self::BinanceUs,
-        Self::Coinbase,
-        Self::Kraken,
-        Self::KrakenFutures,
-        Self::Okx,
-        Self::BybitSpot,
-        Self::BybitLinear,
-        Self::BybitInverse,
-        Self::BybitOption,
-        Self::Deribit,
-        Self::Hyperliquid,
-        Self::Gate,
-        Self::GateFutures,
-        Self::Bitfinex,
-        Self::Bitstamp,
-        Self::BitgetFutures,
-        Self::Kucoin,
-        Self::Bitmex,
-        Self::Gemini,
-        Self::Dydx,
-        Self::IndependentReserve,
-    ];
-
-    const fn facts(self) -> Facts {
-        match self {
-            Self::BinanceSpot => ("binance-spot", "spot", 1000),
-            Self::BinanceUsdm => ("binance-usdm", "usdm", 500),
-            Self::BinanceCoinm => ("binance-coinm", "coinm", 500),
-            Self::BinanceUs => ("binance-us", "binance-us", 600),
-            Self::Coinbase => ("coinbase", "coinbase", 6000),
-            Self::Kraken => ("kraken", "kraken", 4000),
-            Self::KrakenFutures => ("kraken-futures", "kraken-futures", 500),
-            Self::Okx => ("okx", "okx", 1000),
-            Self::BybitSpot => ("bybit-spot", "bybit-spot", 1000),
-            Self::BybitLinear => ("bybit-linear", "bybit-linear", 550),
-            Self::BybitInverse => ("bybit-inverse", "bybit-inverse", 550),
-            Self::BybitOption => ("bybit-option", "bybit-option", 300),
-            Self::Deribit => ("deribit", "deribit", 500),
-            Self::Hyperliquid => ("hyperliquid", "hyperliquid", 450),
-            Self::Gate => ("gate", "gate", 1000),
-            Self::GateFutures => ("gate-futures", "gate-futures", 500),
-            Self::Bitfinex => ("bitfinex", "bitfinex", 2000),
-            Self::Bitstamp => ("bitstamp", "bitstamp", 4000),
-            Self::BitgetFutures => ("bitget-futures", "bitget-futures", 600),
-            Self::Kucoin => ("kucoin", "kucoin", 1000),
-            Self::Bitmex => ("bitmex", "bitmex", 500),
-            Self::Gemini => ("gemini", "gemini", 4000),
-            Self::Dydx => ("dydx", "dydx", 500),
-            Self::IndependentReserve => ("independent-reserve", "independent-reserve", 5000),
-        }
-    }
-
     /// Its full name, as in tables and files.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -19,8 +19,8 @@ use crate::instrument::Instrument;
 use crate::tape::Tape;
 
 /// What a capture file holds: the name of its protocol, `None` where it holds REST responses; the one symbol that its
-/// name promises; the instruments that it describes itself.
-type Identified = (Option<&'static str>, Option<String>, Option<Vec<Instrument>>);
+/// name promises; the instruments that it describes itself; whether its frames alone told the protocol.
+type Identified = (Option<&'static str>, Option<String>, Option<Vec<Instrument>>, bool);
 
 /// What a capture file holds.
 #[pyfunction]
@@ -28,11 +28,11 @@ type Identified = (Option<&'static str>, Option<String>, Option<Vec<Instrument>>
 pub fn identify(py: Python<'_>, path: PathBuf) -> PyResult<Identified> {
     let found = py.detach(|| capture::identify(&path)).map_err(|error| errors::capture(&error))?;
     Ok(match found {
-        Content::Connection { protocol, symbol, instruments } => {
+        Content::Connection { protocol, symbol, instruments, guessed } => {
             let instruments = instruments.map(|list| list.into_iter().map(|inner| Instrument { inner }).collect());
-            (Some(protocol.name), symbol, instruments)
+            (Some(protocol.name), symbol, instruments, guessed)
         }
-        _ => (None, None, None),
+        _ => (None, None, None, false),
     })
 }
 

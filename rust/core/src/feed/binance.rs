@@ -104,6 +104,8 @@ enum Kind {
 /// What one message has brought so far.
 #[derive(Default)]
 struct Fields {
+    /// Where its levels begin.
+    start: usize,
     kind: Option<Kind>,
     symbol: Option<Text>,
     event_time: Option<Nanos>,
@@ -143,16 +145,26 @@ impl Dialect for Binance {
     fn read(&mut self, frame: &[u8], out: &mut Frame) -> Read<()> {
         let mut json = Json::new(frame);
         let mut fields = Fields::default();
-        let mut enveloped = false;
+        let mut stream: Option<&[u8]> = None;
         let mut data = false;
         json.object(|json, key| match key {
             b"stream" => {
-                enveloped = true;
-                json.skip()
+                stream = Some(json.text()?);
+                Ok(())
             }
-            b"data" if enveloped => {
+            // Futures send partial books as if they were changes; only the name of the stream gives them away.
+            b"data" if stream.is_some_and(is_partial) => json.skip(),
+            b"data" if stream.is_some() => {
                 data = true;
-                json.object(|json, key| fields.take(json, key, out))
+                if json.peek() != b'[' {
+                    return json.object(|json, key| fields.take(json, key, out));
+                }
+                // All symbols at once.
+                json.array(|json| {
+                    let mut one = Fields { start: out.levels.len(), ..Fields::default() };
+                    json.object(|json, key| one.take(json, key, out))?;
+                    self.message(json, one, true, out)
+                })
             }
             _ => fields.take(json, key, out),
         })?;
@@ -347,7 +359,7 @@ impl Binance {
                     json.need(fields.asks, "asks")?;
                     let link = Link::At(fields.snapshot.unwrap_or_default());
                     let ts_event = fields.engine_time.or(fields.event_time).unwrap_or(Nanos::UNKNOWN);
-                    let levels = 0..out.levels.len();
+                    let levels = fields.start..out.levels.len();
                     out.push(symbol, ts_event, Body::Levels { snapshot: true, link, checksum: None, levels });
                 }
                 return Ok(());
@@ -381,7 +393,7 @@ impl Binance {
                 } else {
                     Link::Range { first, last }
                 };
-                Body::Levels { snapshot: false, link, checksum: None, levels: 0..out.levels.len() }
+                Body::Levels { snapshot: false, link, checksum: None, levels: fields.start..out.levels.len() }
             }
             Kind::Quote => Body::Quote {
                 sequence: json.need(fields.last, "u")?,
@@ -414,6 +426,13 @@ impl Binance {
         out.push(symbol, ts_event, body);
         Ok(())
     }
+}
+
+/// Whether a stream's name is that of partial books: `btcusdt@depth20@100ms`, not `btcusdt@depth@100ms`.
+fn is_partial(stream: &[u8]) -> bool {
+    const MARK: &[u8] = b"@depth";
+    let mark = memchr::memmem::find(stream, MARK).and_then(|at| stream.get(at + MARK.len()));
+    mark.is_some_and(u8::is_ascii_digit)
 }
 
 #[inline]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::json::{Decimal, FaultKind, plain};
-use super::message::{Body, Frame, Symbol};
+use super::message::{Body, Frame, Link, Symbol};
 use super::protocol::{Dialect, Protocol};
 use crate::instrument::Instrument;
 use crate::units::Unit;
@@ -60,6 +60,17 @@ impl Seen {
     }
 }
 
+/// How well frames fit a protocol.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Score {
+    /// Messages with market data.
+    pub data: usize,
+    /// Of those, the ones with an id or a checksum to prove them.
+    pub proofs: usize,
+    /// Frames that could not be read.
+    pub faults: usize,
+}
+
 /// Looks at the frames of one connection and names the instruments in them, each with the finest decimals, after stripping
 /// zeros, that its prices and sizes show: the first frames say nothing of those to come.
 #[derive(Debug)]
@@ -70,8 +81,7 @@ pub struct Survey {
     symbols: BTreeMap<String, Seen>,
     /// Of messages that do not say whose they are.
     unnamed: Seen,
-    /// Messages with market data, and frames that could not be read.
-    score: (usize, usize),
+    score: Score,
 }
 
 impl Survey {
@@ -83,11 +93,10 @@ impl Survey {
     pub fn new(protocol: &'static Protocol) -> Self {
         let (symbols, unnamed) = (BTreeMap::new(), Seen::default());
         let (dialect, frame) = ((protocol.dialect)(), Frame::default());
-        Self { protocol, dialect, frame, symbols, unnamed, score: (0, 0) }
+        Self { protocol, dialect, frame, symbols, unnamed, score: Score::default() }
     }
 
-    /// How many messages with market data there were, and how many frames could not be read.
-    pub(super) const fn score(&self) -> (usize, usize) {
+    pub(super) const fn score(&self) -> Score {
         self.score
     }
 
@@ -103,7 +112,7 @@ impl Survey {
                     self.take(&frame, None);
                 }
             }
-            Err(_) => self.score.1 += 1,
+            Err(_) => self.score.faults += 1,
         }
     }
 
@@ -130,10 +139,11 @@ impl Survey {
             } else {
                 continue;
             };
-            self.score.0 += 1;
+            self.score.data += 1;
             seen.streamed |= asked.is_none();
             match &message.body {
-                Body::Levels { levels, .. } => {
+                Body::Levels { levels, link, checksum, .. } => {
+                    self.score.proofs += usize::from(*link != Link::None || checksum.is_some());
                     let levels = self.frame.levels.get(levels.clone()).unwrap_or_default();
                     levels.iter().for_each(|level| seen.see(&level.price, &level.size));
                 }
@@ -147,7 +157,7 @@ impl Survey {
                     [bid, ask].into_iter().flatten().for_each(|(price, size)| seen.see(price, size));
                 }
                 Body::Trade { price, size, .. } => seen.see(price, size),
-                _ => self.score.0 -= 1,
+                _ => self.score.data -= 1,
             }
         }
     }

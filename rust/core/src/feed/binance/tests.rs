@@ -148,6 +148,22 @@ fn a_mark_price_brings_index_and_funding() {
 }
 
 #[test]
+fn partial_books_are_no_changes_even_where_they_look_like_them() {
+    let frame = diff(9, 9, Some(8), "91").replace("btcusdt@depth", "btcusdt@depth5");
+    let (results, events) = play(&usdm(), &[snapshot(8), frame, diff(9, 9, Some(8), "92")]);
+    assert_eq!(results[1..], [Ok(Outcome::Other), Ok(Outcome::Depth)]);
+    assert!(events.iter().all(|event| event.price != Price(910)));
+}
+
+#[test]
+fn messages_of_all_symbols_at_once_are_read_one_by_one() {
+    let one = r#"{"e":"markPriceUpdate","E":1562305380000,"s":"BTCUSDT","p":"11794.15","i":"1","r":"","T":0}"#;
+    let frame = format!(r#"{{"stream":"!markPrice@arr","data":[{one},{one}]}}"#);
+    let (results, events) = play(&usdm(), &[frame]);
+    assert_eq!((results, events.len()), (vec![Ok(Outcome::Mark)], 4));
+}
+
+#[test]
 fn acknowledgements_are_passed_over() {
     let (results, events) = play(&spot(), &[r#"{"result":null,"id":1}"#.to_owned()]);
     assert_eq!((results, events.len()), (vec![Ok(Outcome::Other)], 0));
