@@ -66,6 +66,7 @@ LEFT_OUT = {
 }
 # So many messages more change a book of cryptofeed, and why. Its books come out the same.
 MORE = {
+    "DYDX": (-34, "it says nothing of a message all of whose levels are older than those in the book"),
     "BITSTAMP": (2, "it compares whole seconds: changes just before a snapshot are applied on top of it"),
     "KUCOIN": (9, "it compares with <: the change that a snapshot ends with is applied on top of it"),
 }
@@ -242,7 +243,6 @@ def play_theirs(venue: Venue, frames: list[Frame], *, checksums: bool = True) ->
             await theirs.run(prepared)
             taken = perf_counter_ns() - start
             gc.enable()
-            await theirs.feed.http_conn.close()
             return taken, theirs
 
     return asyncio.run(play())
