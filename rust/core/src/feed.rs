@@ -13,6 +13,7 @@ mod bitstamp;
 mod bybit;
 mod checksum;
 mod coinbase;
+mod crypto_com;
 mod deribit;
 mod dydx;
 mod gate;
@@ -47,6 +48,7 @@ const FILES: &[&[Protocol]] = &[
     bitmex::PROTOCOLS,
     bitstamp::PROTOCOLS,
     coinbase::PROTOCOLS,
+    crypto_com::PROTOCOLS,
     deribit::PROTOCOLS,
     dydx::PROTOCOLS,
     gate::PROTOCOLS,

@@ -58,6 +58,7 @@ venues! {
     Gemini "gemini" "gemini" 4000 "Gemini, spot.";
     Dydx "dydx" "dydx" 500 "dYdX perpetuals.";
     IndependentReserve "independent-reserve" "independent-reserve" 5000 "Independent Reserve, spot.";
+    CryptoCom "crypto-com" "crypto-com" 5000 "Crypto.com Exchange: spot, perpetuals and futures.";
 }
 
 impl Venue {
