@@ -1,6 +1,6 @@
 //! Captures on disk: raw frames with their receive times, merged across connections into tapes in constant memory.
 //!
-//! A *source* is one connection: one file of lines ([`lines`] knows their forms), or the hourly files of our own format
+//! A *source* is one connection: one file of lines (`lines.rs` knows their forms), or the hourly files of our own format
 //! ([`store`]) one after another. Every source plays into a [`Session`] of its own; REST responses that lie in files of
 //! their own go to the sessions that can use them.
 

@@ -1,7 +1,7 @@
 //! From bytes and times to events and commands, without a socket, a clock or a thread: live feeds, replays and tests run
 //! the very same code.
 //!
-//! A venue's file is its [`Dialect`]: it reads frames into messages and writes subscriptions. [`Protocol`] holds what is
+//! A venue's file is its *dialect*: it reads frames into messages and writes subscriptions. [`Protocol`] holds what is
 //! known of each, dated. A [`Session`] is one connection: it turns messages into events in units, keeps every book's
 //! continuity by the protocol's rule, and asks for what it needs.
 
@@ -170,7 +170,7 @@ impl Protocol {
         for protocol in protocols() {
             let host = protocol.rest.split("://").nth(1).unwrap_or_default();
             let names = |path: &&str| url.contains(path.split('?').next().unwrap_or(path));
-            if !host.is_empty() && url.contains(host) && protocol.instruments_paths.iter().any(|path| names(path)) {
+            if !host.is_empty() && url.contains(host) && protocol.instruments_paths.iter().any(names) {
                 let listed = (protocol.list)(body).unwrap_or_default();
                 // Dialects of one venue share its listing.
                 if found.iter().all(|one| one.venue != protocol.venue) {
@@ -182,19 +182,25 @@ impl Protocol {
     }
 
     /// The protocol whose frames these are, for captures that do not say: the one that reads them with the fewest faults
-    /// and finds the most market data of symbols that it can name. `hint`, such as a file's name, counts if it begins with
-    /// a venue's name.
+    /// and finds the most market data of symbols that it can name. A `hint`, such as a file's name, that begins with a
+    /// venue's name counts before all others.
     #[must_use]
     pub fn recognise<'a>(hint: &str, frames: impl Iterator<Item = &'a [u8]> + Clone) -> Option<&'static Self> {
         let hint = hint.to_ascii_lowercase().replace('_', "-");
-        let house = |protocol: &Self| protocol.venue.name().split('-').next().unwrap_or_default();
-        let named = |protocol: &&Self| hint.starts_with(protocol.venue.name());
-        let housed = |protocol: &&Self| hint.starts_with(house(protocol));
-        let some = |keep: &dyn Fn(&&'static Self) -> bool| {
-            Some(protocols().filter(keep).collect::<Vec<_>>()).filter(|found| !found.is_empty())
+        let begins = |name: &str| {
+            hint.strip_prefix(name).is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_alphanumeric()))
         };
-        let candidates = some(&named).or_else(|| some(&housed)).unwrap_or_else(|| protocols().collect());
-        let scored = candidates.into_iter().filter_map(|protocol| {
+        let house = |protocol: &Self| protocol.venue.name().split('-').next().is_some_and(begins);
+        // By its venue, by its house, by nothing: the first in which anything is found.
+        let ranks: [&dyn Fn(&Self) -> bool; 3] = [&|protocol| begins(protocol.venue.name()), &house, &|_| true];
+        ranks.iter().find_map(|rank| Self::best(protocols().filter(|protocol| rank(protocol)), frames.clone()))
+    }
+
+    fn best<'a>(
+        candidates: impl Iterator<Item = &'static Self>,
+        frames: impl Iterator<Item = &'a [u8]> + Clone,
+    ) -> Option<&'static Self> {
+        let scored = candidates.filter_map(|protocol| {
             let mut survey = Survey::new(protocol);
             frames.clone().for_each(|frame| survey.observe(frame));
             let score = survey.score();
@@ -328,6 +334,16 @@ mod tests {
         assert_eq!(at("wss://ws.okx.com:8443/ws/v5/public", "2022-05-13"), Some("okx-2021"));
         assert_eq!(at("wss://ws.okx.com:8443/ws/v5/public", "2026-08-24"), Some("okx-v5"));
         assert_eq!(at("wss://nowhere.example", "2026-08-24"), None);
+    }
+
+    #[test]
+    fn frames_alone_tell_the_protocol_whatever_the_file_is_called() {
+        let frame = br#"{"arg":{"channel":"books","instId":"BTC-USDT"},"action":"snapshot","data":[{"asks":[["2","1","0","1"]],"bids":[["1","1","0","1"]],"ts":"1597026383085","checksum":0,"prevSeqId":-1,"seqId":1}]}"#;
+        for hint in ["", "frames", "cryptofeed", "crypto", "okx_books", "kraken-v2", "okxx"] {
+            let found = Protocol::recognise(hint, std::iter::once(&frame[..])).map(|protocol| protocol.name);
+            assert_eq!(found, Some("okx-v5"), "{hint}");
+        }
+        assert!(Protocol::recognise("okx", std::iter::once(&b"{}"[..])).is_none());
     }
 
     #[test]

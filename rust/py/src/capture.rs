@@ -53,6 +53,9 @@ pub fn listed(py: Python<'_>, path: PathBuf) -> PyResult<Vec<Instrument>> {
     Ok(found.into_iter().map(|inner| Instrument { inner }).collect())
 }
 
+/// Files, protocol or `None` for REST responses, indices of instruments, whether there are others.
+type Source = (Vec<PathBuf>, Option<String>, Vec<u32>, bool);
+
 /// A capture played back in batches.
 #[pyclass(frozen, module = "crossbook._core")]
 pub struct Replay {
@@ -84,14 +87,9 @@ fn kind(error: &CaptureError) -> &'static str {
 
 #[pymethods]
 impl Replay {
-    /// Sources are (files, protocol or `None` for REST responses, indices of their instruments, whether there are others).
     #[new]
     #[pyo3(signature = (sources, instruments, /))]
-    fn new(
-        py: Python<'_>,
-        sources: Vec<(Vec<PathBuf>, Option<String>, Vec<u32>, bool)>,
-        instruments: Vec<Py<Instrument>>,
-    ) -> PyResult<Self> {
+    fn new(py: Python<'_>, sources: Vec<Source>, instruments: Vec<Py<Instrument>>) -> PyResult<Self> {
         let sources = sources
             .into_iter()
             .map(|(paths, name, indices, partial)| {

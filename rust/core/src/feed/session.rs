@@ -20,7 +20,7 @@ use crate::units::Nanos;
 pub enum Command {
     /// Send this text.
     Send(String),
-    /// Fetch the REST snapshot of this instrument: [`Session::snapshot_url`], then [`Session::on_snapshot`], or
+    /// Fetch the REST snapshot of this instrument: [`Session::snapshot_path`], then [`Session::on_snapshot`], or
     /// [`Session::on_snapshot_failed`].
     FetchSnapshot {
         /// Index of the instrument.
