@@ -342,7 +342,6 @@ struct Playing {
     payload: std::ops::Range<usize>,
     line: u64,
     ts_recv: Nanos,
-    opened: bool,
     counts: SourceCounts,
 }
 
@@ -447,10 +446,9 @@ impl Replay {
                 payload: 0..0,
                 line: 0,
                 ts_recv: Nanos(i64::MIN),
-                opened: false,
                 counts: SourceCounts::default(),
             });
-            replay.next_file(at);
+            replay.next_file(at, &mut Tape::default());
             replay.advance(at, &mut Tape::default());
         }
         replay
@@ -467,13 +465,20 @@ impl Replay {
     }
 
     /// Opens the next file of a source that can be opened; none left: the source is at its end.
-    fn next_file(&mut self, at: usize) {
+    fn next_file(&mut self, at: usize, out: &mut Tape) {
         loop {
             let Some(source) = self.sources.get_mut(at) else { return };
             source.reader = None;
             let Some(path) = source.paths.next() else { return };
             let reader = if is_store(&path) {
-                store::Reader::open(&path).map(|reader| Reader::Store(Box::new(reader))).map_err(CaptureError::from)
+                let reader = store::Reader::open(&path);
+                // A file that does not continue the one before: what lies between is not here.
+                if let (Ok(reader), Some(session)) = (&reader, source.session.as_mut())
+                    && source.path.file_name().and_then(|name| name.to_str()) != reader.header().continues.as_deref()
+                {
+                    session.on_close(source.ts_recv, out);
+                }
+                reader.map(|reader| Reader::Store(Box::new(reader))).map_err(CaptureError::from)
             } else {
                 Lines::open(&path, Arc::clone(&self.read)).map(|lines| Reader::Lines(Box::new(lines)))
             };
@@ -494,10 +499,17 @@ impl Replay {
             let fault = match source.step(&self.read) {
                 None | Some(Step::Ready) => return,
                 Some(Step::Nothing) => continue,
-                Some(Step::Broken(error)) => error,
+                Some(Step::Broken(error)) => {
+                    // It may have been a frame.
+                    if let Some(session) = source.session.as_mut() {
+                        session.on_overflow(source.ts_recv, out);
+                        session.commands().for_each(drop);
+                    }
+                    error
+                }
                 Some(Step::End(empty)) => {
                     let path = source.path.clone();
-                    self.next_file(at);
+                    self.next_file(at, out);
                     if !empty {
                         continue;
                     }
@@ -508,7 +520,7 @@ impl Replay {
                     if let Some(session) = source.session.as_mut() {
                         session.on_close(source.ts_recv, out);
                     }
-                    self.next_file(at);
+                    self.next_file(at, out);
                     error
                 }
             };
@@ -534,9 +546,8 @@ impl Replay {
                 })
             }
             (Some(session), Kind::Opened) => {
-                if mem::replace(&mut source.opened, true) {
-                    session.on_close(ts_recv, out);
-                }
+                // Whatever came before, with or without its own beginning and end.
+                session.on_close(ts_recv, out);
                 session.on_open(ts_recv);
                 Ok(())
             }
@@ -634,6 +645,85 @@ impl Replay {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A folder of its own, removed at the end.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("crossbook-{name}-{}", std::process::id()));
+            std::fs::create_dir_all(&path).expect("a folder");
+            Self(path)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn gaps(paths: Vec<PathBuf>) -> usize {
+        let protocol = Protocol::named("bitstamp-diff").expect("a protocol");
+        let cent = crate::units::Unit::decimals(2);
+        let instruments = vec![(0, Instrument::infer(Venue::Bitstamp, "btcusd", cent, cent).expect("a name"))];
+        let mut replay = Replay::open(&[Source { paths, protocol: Some(protocol), instruments, partial: false }]);
+        let mut tape = Tape::default();
+        while replay.next_batch(1 << 10, &mut tape) {}
+        replay.gaps().count()
+    }
+
+    fn change(time: u64) -> String {
+        format!(
+            r#"{{"data":{{"microtimestamp":"{time}","bids":[["1","1"]],"asks":[]}},"channel":"diff_order_book_btcusd","event":"data"}}"#
+        )
+    }
+
+    #[test]
+    fn a_line_that_is_none_and_a_connection_without_an_end_are_gaps() {
+        let folder = Folder::new("broken");
+        let whole = change(1).replace("diff_order", "order");
+        let (timed, raw) = (folder.0.join("bitstamp-btcusd.jsonl"), folder.0.join("raw.log"));
+        std::fs::write(&timed, format!("1 {whole}\n2 {}\n\n4 {}\n", change(2), change(4))).expect("a file");
+        assert_eq!(gaps(vec![timed.clone()]), 0, "an empty line is nothing");
+        std::fs::write(&timed, format!("1 {whole}\n2 {}\nx3 {}\n4 {}\n", change(2), change(3), change(4)))
+            .expect("a file");
+        assert_eq!(gaps(vec![timed]), 1);
+        let again = "wss://ws.bitstamp.net <-> 3.0";
+        std::fs::write(&raw, format!("1.0: {whole}\n2.0: {}\n{again}\n4.0: {}\n", change(2), change(4)))
+            .expect("a file");
+        assert_eq!(gaps(vec![raw]), 1);
+    }
+
+    #[test]
+    fn an_hour_that_is_missing_is_a_gap() {
+        let folder = Folder::new("hours");
+        let meta = store::Meta {
+            venue: "bitstamp".to_owned(),
+            protocol: "bitstamp-diff".to_owned(),
+            connection: "a".to_owned(),
+            url: "wss://ws.bitstamp.net".to_owned(),
+            instruments: serde_json::value::to_raw_value(&[0; 0]).expect("JSON"),
+            channels: Vec::new(),
+            depth: None,
+        };
+        let hour = |count: i64| Nanos(count * 3_600_000_000_000);
+        let mut writer = store::Writer::new(&folder.0, meta, store::Options::default(), hour(0)).expect("a writer");
+        let mut paths = Vec::new();
+        for count in 0..3_u8 {
+            paths.push(writer.path().to_owned());
+            let text = change(u64::from(count) + 1);
+            let text = if count == 0 { text.replace("diff_order", "order") } else { text };
+            let (kind, ts_recv) = (RecordKind::Received, hour(i64::from(count)));
+            writer.append(store::Record { kind, ts_recv, payload: text.as_bytes() }).expect("written");
+            let nothing = || serde_json::value::to_raw_value(&0).expect("JSON");
+            writer.tick(hour(i64::from(count) + 1), nothing).expect("written");
+        }
+        writer.finish(serde_json::value::to_raw_value(&0).expect("JSON")).expect("written");
+        assert_eq!(gaps(paths.clone()), 0);
+        paths.remove(1);
+        assert_eq!(gaps(paths), 1);
+    }
 
     #[test]
     fn days_are_those_of_the_calendar() {

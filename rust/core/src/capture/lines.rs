@@ -148,6 +148,9 @@ impl Lines {
     /// What a line says; `None` if it is not of this file's form. Lines without a word for us are `Kind::Note`.
     pub(super) fn parts(&self, line: &[u8]) -> Result<Parts, CaptureError> {
         let found = match self.form {
+            Form::Timed if line.trim_ascii().is_empty() => {
+                Some(Parts { kind: Kind::Note, ts_recv: Nanos::UNKNOWN, url: 0..0, payload: 0..line.len() })
+            }
             Form::Timed => timed(line),
             Form::Bare => {
                 let (ts_recv, url) = (Nanos::UNKNOWN, 0..0);

@@ -297,7 +297,8 @@ impl Bitstamp {
                 }
                 let link = match (fields.previous, fields.token) {
                     (Some(previous), Some(last)) => {
-                        Link::Timed { previous: folded(previous), last: folded(last), time: last.0 }
+                        let since = previous.0;
+                        Link::Timed { previous: folded(previous), last: folded(last), since, time: last.0 }
                     }
                     // So it was until some day of 2022: only the time tells.
                     (None, None) => Link::At(micros(time)),

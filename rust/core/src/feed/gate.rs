@@ -323,7 +323,10 @@ fn answer(kind: Kind, payload: Option<Json<'_>>, sent: Nanos, body: &Body, why: 
                 _ => Some(text),
             };
             if let Some(symbol) = symbol {
-                out.push(Symbol::At(json.place(symbol)), sent, body.clone());
+                // Without its trades an instrument still has its book.
+                let spared = matches!(body, Body::Refused(_)) && kind.channel() != Some(Channel::Book);
+                let symbol = if spared { Symbol::None } else { Symbol::At(json.place(symbol)) };
+                out.push(symbol, sent, body.clone());
             }
             Ok(())
         })?;

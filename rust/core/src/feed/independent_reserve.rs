@@ -173,7 +173,7 @@ impl Dialect for IndependentReserve {
         let data = json.need(data, "Data")?;
         let (name, sole) = json.need(channel, "Channel")?;
         let last = json.need(nonce, "Nonce")?;
-        let link = Link::Timed { previous: last.saturating_sub(1), last, time: json.need(time, "Time")? };
+        let link = Link::Timed { previous: last.saturating_sub(1), last, since: 0, time: json.need(time, "Time")? };
         let id = json.need(data.guid, "OrderGuid")?;
         if change == Change::Add {
             json.need(data.side, "OrderType")?;
@@ -417,7 +417,8 @@ fn trade_date(json: &mut Json<'_>) -> Read<Nanos> {
     end.copy_from_slice(b"Z");
     let local = super::json::iso_nanos(slot).ok_or(fault)?;
     let shift = minutes * 60_000_000_000;
-    Ok(Nanos(if sign == b'+' { local.0 - shift } else { local.0 + shift }))
+    let utc = if sign == b'+' { local.0.checked_sub(shift) } else { local.0.checked_add(shift) };
+    utc.map(Nanos).ok_or(fault)
 }
 
 /// A GUID, folded to 64 bits so that both halves reach every bit.

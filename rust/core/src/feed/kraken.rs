@@ -65,6 +65,8 @@ pub(super) const PROTOCOLS: &[Protocol] = &[
     },
 ];
 
+/// The depths of so many books are remembered.
+const MAX_DEPTHS: usize = 1 << 16;
 /// The depths that can be subscribed.
 const DEPTHS: [u16; 5] = [10, 25, 100, 500, 1000];
 
@@ -155,8 +157,8 @@ enum Method {
 /// One connection that speaks v2.
 #[derive(Debug, Default)]
 struct V2Dialect {
-    /// The depth of the books, as the venue last confirmed it or a snapshot showed it.
-    depth: Option<u16>,
+    /// The depth of each book, as the venue last confirmed it or a snapshot showed it.
+    depths: BTreeMap<Box<[u8]>, u16>,
 }
 
 impl Dialect for V2Dialect {
@@ -267,22 +269,23 @@ impl Dialect for V2Dialect {
     }
 
     fn reset(&mut self) {
-        self.depth = None;
+        self.depths.clear();
     }
 }
 
 impl V2Dialect {
     /// What a subscription turned out to be.
     fn result(&mut self, json: &mut Json<'_>, head: &mut Head, out: &mut Frame) -> Read<()> {
-        let (mut kind, mut depth) = (None, None);
+        let (mut kind, mut depth, mut name) = (None, None, None);
         json.object(|json, key| match key {
             b"channel" => {
                 let found = Kind::of(json.text()?);
                 json.once(&mut kind, found, "channel")
             }
             b"symbol" if json.peek() == b'"' => {
-                let symbol = json.name()?;
-                json.once(&mut head.symbol, symbol, "symbol")
+                let symbol = json.text()?;
+                name = Some(symbol);
+                json.once(&mut head.symbol, json.place(symbol), "symbol")
             }
             b"depth" => {
                 let levels = json.unsigned()?;
@@ -292,11 +295,17 @@ impl V2Dialect {
         })?;
         out.channel = kind.map(Kind::channel);
         if kind == Some(Kind::Book)
-            && let Some(depth) = depth
+            && let (Some(depth), Some(name)) = (depth, name)
         {
-            self.depth = Some(u16::try_from(depth).map_err(|_| json.fault("a depth of at most 1000"))?);
+            self.learn(name, u16::try_from(depth).map_err(|_| json.fault("a depth of at most 1000"))?);
         }
         Ok(())
+    }
+
+    fn learn(&mut self, name: &[u8], depth: u16) {
+        if self.depths.contains_key(name) || self.depths.len() < MAX_DEPTHS {
+            self.depths.insert(name.into(), depth);
+        }
     }
 
     #[inline]
@@ -308,10 +317,16 @@ impl V2Dialect {
                     out.symbol = None;
                     book(json, snapshot, &mut whose, out)
                 })?;
-                if snapshot && self.depth.is_none() {
-                    self.depth = deepest(out).map(depth_of);
+                // Of several books in one frame, none says how deep the others are.
+                if let (Some(name), false) = (whose.name, whose.several) {
+                    if snapshot
+                        && !self.depths.contains_key(name)
+                        && let Some(levels) = deepest(out)
+                    {
+                        self.learn(name, depth_of(levels));
+                    }
+                    out.depth = self.depths.get(name).copied();
                 }
-                out.depth = self.depth;
                 Ok(())
             }
             Kind::Trades => json.array(|json| {

@@ -33,13 +33,10 @@ impl Link {
             Self::Chain { previous, .. } if previous == id => Joint::Joins,
             Self::Chain { last, .. } if last == id => Joint::Repeated,
             Self::Chain { .. } => Joint::Gap(0, 0),
-            Self::Timed { time, .. } if fresh => {
-                if time <= id {
-                    Joint::Repeated
-                } else {
-                    Joint::Joins
-                }
-            }
+            Self::Timed { time, .. } if fresh && time <= id => Joint::Repeated,
+            Self::Timed { since, .. } if fresh && since <= id => Joint::Joins,
+            // What it follows is newer than the snapshot, and was never seen.
+            Self::Timed { .. } if fresh => Joint::Gap(0, 0),
             Self::Timed { previous, .. } if previous == id => Joint::Joins,
             Self::Timed { last, .. } if last == id => Joint::Repeated,
             Self::Timed { .. } => Joint::Gap(0, 0),
@@ -88,6 +85,13 @@ impl<T: Copy> Held<T> {
 
     /// Drops what a snapshot at `id` already holds and says how the first message left stands to it.
     pub(super) fn trim(&mut self, id: u64) -> Option<Joint> {
+        // A message with a time only cannot say what it follows: a snapshot that is older than all that were held may
+        // lack what came between.
+        if let Some((Waiting { link: Link::At(at), .. }, _)) = self.messages.front()
+            && *at > id
+        {
+            return Some(Joint::Gap(0, 0));
+        }
         while let Some((message, _)) = self.messages.front() {
             match message.link.joint(id, true) {
                 Joint::Repeated => self.pop_oldest(),
@@ -159,9 +163,10 @@ mod tests {
 
     #[test]
     fn tokens_join_a_snapshot_by_time_and_one_another_by_chain() {
-        let timed = |previous, last, time| Link::Timed { previous, last, time };
+        let timed = |previous, last, time| Link::Timed { previous, last, since: time - 1, time };
         assert_eq!(timed(7, 8, 1_000).joint(1_000, true), Joint::Repeated);
         assert_eq!(timed(7, 8, 1_001).joint(1_000, true), Joint::Joins);
+        assert_eq!(timed(7, 8, 1_002).joint(1_000, true), Joint::Gap(0, 0), "what it follows is newer");
         assert_eq!(timed(8, 9, 1_002).joint(8, false), Joint::Joins);
         assert_eq!(timed(9, 3, 1_003).joint(8, false), Joint::Gap(0, 0));
     }

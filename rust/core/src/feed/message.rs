@@ -61,8 +61,9 @@ pub(crate) enum Link {
     Range { first: u64, last: u64 },
     /// It follows the message whose `last` is `previous`; ids may jump.
     Chain { previous: u64, last: u64 },
-    /// It follows the message whose `last` is `previous`, and stands to a snapshot by its `time`: tokens without order.
-    Timed { previous: u64, last: u64, time: u64 },
+    /// It follows the message whose `last` is `previous` and whose time is `since` (0 where unknown), and stands to a
+    /// snapshot by its `time`: tokens without order.
+    Timed { previous: u64, last: u64, since: u64, time: u64 },
     /// Both: `first..=last` of ids that are shared with other instruments, after the message whose `last` is `previous`.
     Span { first: u64, last: u64, previous: u64 },
     /// Only the id up to which the book is good. Of a change: it must not be older than the one before.

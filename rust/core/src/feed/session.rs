@@ -52,10 +52,14 @@ pub struct Session {
     gaps: Vec<GapRecord>,
     /// The number of the last frame on the connection.
     counter: Option<u64>,
+    /// How many frames in a row had a number that was there before.
+    older: u64,
     /// Whether a stream wants a snapshot.
     wanted: bool,
     /// Whether a socket is there: then what is needed is asked for.
     open: bool,
+    /// When the first of the snapshots that were asked for in the stream is overdue.
+    due: i64,
     last_recv: Nanos,
     last_sent: Nanos,
     frames: u64,
@@ -64,6 +68,9 @@ pub struct Session {
 }
 
 impl Session {
+    /// A frame whose number lies this far behind, or so many in a row that lie behind, are no repetitions: the numbers
+    /// begin anew, or the last one was wrong.
+    const BEHIND: u64 = 8;
     /// A larger frame is refused: no venue sends one.
     pub const MAX_FRAME: usize = 64 << 20;
     /// A snapshot that was asked for in the stream and did not come is asked for again after this time.
@@ -105,8 +112,10 @@ impl Session {
             commands: Vec::new(),
             gaps: Vec::new(),
             counter: None,
+            older: 0,
             wanted: false,
             open: false,
+            due: i64::MAX,
             last_recv: Nanos::UNKNOWN,
             last_sent: Nanos::UNKNOWN,
             frames: 0,
@@ -215,6 +224,10 @@ impl Session {
             // A stream's snapshot comes with the subscription; one by REST is asked for once there are changes to join.
             (stream.wanted, stream.asked) = (!rest, (!rest).then_some(ts_recv));
         }
+        self.due = i64::MAX;
+        if self.protocol.snapshot == SnapshotFrom::Stream {
+            self.due = ts_recv.0.saturating_add(Self::PATIENCE);
+        }
         let every: Vec<usize> = (0..self.streams.len()).collect();
         self.subscribe(true, &every, None);
     }
@@ -240,13 +253,19 @@ impl Session {
     pub fn on_overflow(&mut self, ts_recv: Nanos, out: &mut Tape) {
         self.counter = None;
         self.lose_all(Cause::Overflow, ts_recv, out);
-        self.ask(ts_recv);
+        if self.open {
+            self.ask(ts_recv);
+        }
     }
 
     fn lose_all(&mut self, cause: Cause, ts_recv: Nanos, out: &mut Tape) {
-        let mut sink = Sink { out, gaps: &mut self.gaps, wanted: &mut self.wanted, ts_recv };
+        let mut sink =
+            Sink { out, gaps: &mut self.gaps, wanted: &mut self.wanted, ts_recv, counted: self.counter.is_some() };
         for stream in &mut self.streams {
-            stream.asked = None;
+            // What was asked for by REST still comes: at most one is under way.
+            if cause == Cause::Disconnect || self.protocol.snapshot != SnapshotFrom::Rest {
+                stream.asked = None;
+            }
             stream.gap(cause, stream.missing(), Nanos::UNKNOWN, true, &mut sink);
         }
     }
@@ -273,6 +292,9 @@ impl Session {
             Err(fault) => Err(self.lose(fault, frame, ts_recv, out)),
         };
         if self.open {
+            if ts_recv.0 > self.due {
+                self.remind(ts_recv);
+            }
             self.ask(ts_recv);
         }
         outcome
@@ -328,8 +350,25 @@ impl Session {
         }
     }
 
-    /// Time goes by: messages that keep the connection open, and what did not come is asked for again. Call it about once
-    /// a second. No event depends on it.
+    /// Snapshots that did not come in the stream are asked for again. By the times of the frames, not by [`Self::on_time`]:
+    /// asking changes what a dialect remembers, so that a replay has to ask when the live session did.
+    #[cold]
+    fn remind(&mut self, now: Nanos) {
+        self.due = i64::MAX;
+        for stream in self.streams.iter_mut().filter(|stream| stream.wanted) {
+            match stream.asked {
+                Some(asked) if now.0.saturating_sub(asked.0) > Self::PATIENCE => {
+                    stream.asked = None;
+                    self.wanted = true;
+                }
+                Some(asked) => self.due = self.due.min(asked.0.saturating_add(Self::PATIENCE)),
+                None => {}
+            }
+        }
+    }
+
+    /// Time goes by: messages that keep the connection open, and REST snapshots that did not come are asked for again.
+    /// Call it about once a second. No event depends on it.
     pub fn on_time(&mut self, now: Nanos) {
         if !self.open {
             return;
@@ -346,9 +385,11 @@ impl Session {
             self.commands.push(Command::Reconnect { reason: "silent" });
             return;
         }
-        let patience = if self.protocol.snapshot == SnapshotFrom::Rest { Self::REST_PATIENCE } else { Self::PATIENCE };
+        if self.protocol.snapshot != SnapshotFrom::Rest {
+            return;
+        }
         for stream in &mut self.streams {
-            if stream.asked.is_some_and(|asked| now.0 - asked.0 > patience) {
+            if stream.asked.is_some_and(|asked| now.0 - asked.0 > Self::REST_PATIENCE) {
                 stream.asked = None;
             }
         }
@@ -377,7 +418,10 @@ impl Session {
             stream.counts.resyncs += 1;
             match self.protocol.snapshot {
                 SnapshotFrom::Rest => self.commands.push(Command::FetchSnapshot { instrument: stream.instrument }),
-                SnapshotFrom::Stream => again.push(at),
+                SnapshotFrom::Stream => {
+                    self.due = self.due.min(now.0.saturating_add(Self::PATIENCE));
+                    again.push(at);
+                }
                 // The next message is one.
                 SnapshotFrom::EveryMessage => {}
             }
@@ -432,18 +476,25 @@ impl Session {
     /// Counts a numbered frame. False if it was there before.
     #[inline]
     fn count(&mut self, counter: u64, ts_recv: Nanos, out: &mut Tape) -> bool {
-        match self.counter {
-            Some(last) if counter <= last => return false,
-            Some(last) if counter > last + 1 => {
-                let mut sink = Sink { out, gaps: &mut self.gaps, wanted: &mut self.wanted, ts_recv };
-                for stream in &mut self.streams {
-                    let ids = (last + 1, counter - 1, GapUnit::Frames);
-                    stream.gap(Cause::Sequence, ids, Nanos::UNKNOWN, false, &mut sink);
+        let gap = match self.counter {
+            Some(last) if counter <= last => {
+                self.older += 1;
+                if last - counter < Self::BEHIND && self.older < Self::BEHIND {
+                    return false;
                 }
+                Some(((0, 0, GapUnit::Unknown), true))
             }
-            _ => {}
+            Some(last) if counter > last + 1 => Some(((last + 1, counter - 1, GapUnit::Frames), false)),
+            _ => None,
+        };
+        if let Some((ids, ours)) = gap {
+            let mut sink =
+                Sink { out, gaps: &mut self.gaps, wanted: &mut self.wanted, ts_recv, counted: self.counter.is_some() };
+            for stream in &mut self.streams {
+                stream.gap(Cause::Sequence, ids, Nanos::UNKNOWN, ours, &mut sink);
+            }
         }
-        self.counter = Some(counter);
+        (self.counter, self.older) = (Some(counter), 0);
         true
     }
 
@@ -485,7 +536,8 @@ impl Session {
         let Some(stream) = self.streams.get_mut(at) else { return Ok(Outcome::Other) };
         stream.last_recv = ts_recv;
         let ts_event = message.ts_event;
-        let mut sink = Sink { out, gaps: &mut self.gaps, wanted: &mut self.wanted, ts_recv };
+        let mut sink =
+            Sink { out, gaps: &mut self.gaps, wanted: &mut self.wanted, ts_recv, counted: self.counter.is_some() };
         let outcome = match &message.body {
             Body::Levels { snapshot, link, checksum, levels } => {
                 let levels = frame.levels.get(levels.clone()).unwrap_or_default();
@@ -581,7 +633,8 @@ impl Session {
         ts_recv: Nanos,
         out: &mut Tape,
     ) -> FeedError {
-        let mut sink = Sink { out, gaps: &mut self.gaps, wanted: &mut self.wanted, ts_recv };
+        let mut sink =
+            Sink { out, gaps: &mut self.gaps, wanted: &mut self.wanted, ts_recv, counted: self.counter.is_some() };
         let mut symbol = String::new();
         if let Some(stream) = self.streams.get_mut(at) {
             symbol.clone_from(&stream.symbol);
@@ -589,7 +642,7 @@ impl Session {
                 Body::Levels { .. } | Body::Orders { .. } => {
                     stream.gap(Cause::Malformed, stream.missing(), message.ts_event, true, &mut sink);
                 }
-                Body::Trade { id, .. } if !self.protocol.counts_trades => {
+                Body::Trade { id, silent: false, .. } if !stream.counts_trades() => {
                     stream.trade_gap((id, id), message.ts_event, Cause::Malformed, true, &mut sink);
                 }
                 _ => {}
@@ -606,11 +659,13 @@ impl Session {
     fn lose(&mut self, fault: Fault, text: &[u8], ts_recv: Nanos, out: &mut Tape) -> FeedError {
         self.errors += 1;
         // The frame had a number, even if nobody could read it.
-        if let Some(last) = &mut self.counter {
-            *last = match self.frame.counter {
-                Some(counter) => counter.max(*last),
-                None => *last + 1,
-            };
+        match (self.frame.counter, self.counter) {
+            // What was lost before it was lost to all.
+            (Some(counter), Some(last)) if counter > last => {
+                self.count(counter, ts_recv, out);
+            }
+            (None, Some(last)) => self.counter = Some(last.saturating_add(1)),
+            _ => {}
         }
         let named = self.frame.symbol.and_then(|symbol| self.find(symbol, text, None));
         let symbol = match self.frame.symbol {
@@ -631,7 +686,9 @@ impl Session {
                 suspects.extend(0..self.streams.len());
             }
         }
-        let mut sink = Sink { out, gaps: &mut self.gaps, wanted: &mut self.wanted, ts_recv };
+        self.gaps.truncate(Self::MAX_GAPS);
+        let mut sink =
+            Sink { out, gaps: &mut self.gaps, wanted: &mut self.wanted, ts_recv, counted: self.counter.is_some() };
         for at in suspects {
             let Some(stream) = self.streams.get_mut(at) else { continue };
             match self.frame.channel {
@@ -639,7 +696,7 @@ impl Session {
                     stream.gap(Cause::Malformed, stream.missing(), Nanos::UNKNOWN, true, &mut sink);
                 }
                 // Where trades are counted, the next one tells which is missing.
-                Some(Channel::Trades) if self.protocol.counts_trades => {}
+                Some(Channel::Trades) if stream.counts_trades() => {}
                 Some(Channel::Trades) => {
                     stream.trade_gap((0, 0), Nanos::UNKNOWN, Cause::Malformed, true, &mut sink);
                 }

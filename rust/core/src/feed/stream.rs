@@ -21,6 +21,7 @@ use crate::units::{Nanos, POW10, Price, Side, Size, Unit, UnitError};
 const OLDER: u8 = 3;
 const TRADE: usize = 0;
 const QUOTE: usize = 1;
+const BOOK: usize = 2;
 /// So many links of the messages applied last are remembered: a repetition is one of them.
 const RECENT: usize = 8;
 /// More resting orders of one instrument than this are no order book.
@@ -333,6 +334,8 @@ pub(super) struct Sink<'a> {
     /// Set where a snapshot is wanted.
     pub wanted: &'a mut bool,
     pub ts_recv: Nanos,
+    /// Whether the frames of this connection have numbers.
+    pub counted: bool,
 }
 
 /// What a message says of a book, beside its levels or orders.
@@ -373,7 +376,7 @@ pub(super) struct Stream {
     last_trade: Option<u64>,
     last_quote: u64,
     /// How many trades and quotes in a row were older than the last that was taken.
-    older: [u8; 2],
+    older: [u8; 3],
     recent: [Link; RECENT],
     next_recent: usize,
 }
@@ -412,10 +415,15 @@ impl Stream {
             proof,
             last_trade: None,
             last_quote: 0,
-            older: [0; 2],
+            older: [0; 3],
             recent: [Link::None; RECENT],
             next_recent: 0,
         }
+    }
+
+    /// Whether the next trade shows by its id that one is missing.
+    pub(super) const fn counts_trades(&self) -> bool {
+        self.protocol.counts_trades && self.last_trade.is_some()
     }
 
     pub(super) const fn is_synced(&self) -> bool {
@@ -572,7 +580,7 @@ impl Stream {
     /// Forgets ids that count anew on a new connection.
     pub(super) fn reopen(&mut self) {
         self.last_quote = 0;
-        self.older = [0; 2];
+        self.older = [0; 3];
         if !self.protocol.counts_trades {
             self.last_trade = None;
         }
@@ -586,7 +594,8 @@ impl Stream {
         sink: &mut Sink<'_>,
     ) -> Outcome {
         if sequence != 0 {
-            if sequence < self.last_quote && self.repeats(QUOTE) {
+            // Ids begin anew at 1 when a venue's service restarts.
+            if sequence < self.last_quote && sequence != 1 && self.repeats(QUOTE) {
                 self.counts.repeated += 1;
                 return Outcome::Repeated;
             }
@@ -666,6 +675,7 @@ impl Stream {
         }
         if let (true, Some(flags)) = (sink.out.len() > before, sink.out.flags.last_mut()) {
             *flags |= Flags::LAST.0;
+            self.live = true;
         }
         self.counts.marks += 1;
         Outcome::Mark
@@ -699,10 +709,10 @@ impl Stream {
         agrees
     }
 
-    fn count_check(&mut self, link: Link, checksum: Option<u32>) {
+    fn count_check(&mut self, link: Link, checksum: Option<u32>, sink: &Sink<'_>) {
         let checked = self.protocol.checksum.is_some() && checksum.is_some();
         let linked = self.protocol.links && !matches!(link, Link::None | Link::At(_));
-        let verified = checked || linked || self.protocol.counts_frames;
+        let verified = checked || linked || (self.protocol.counts_frames && sink.counted);
         *if verified { &mut self.counts.verified } else { &mut self.counts.unverifiable } += 1;
     }
 
@@ -724,7 +734,7 @@ impl Stream {
                     return Outcome::Gap;
                 }
                 self.counts.depth += 1;
-                self.count_check(message.link, message.checksum);
+                self.count_check(message.link, message.checksum, sink);
                 Outcome::Depth
             }
             Verdict::Hold => {
@@ -804,9 +814,14 @@ impl Stream {
             && every
             && at < last
         {
-            self.counts.repeated += 1;
-            return Outcome::Repeated;
+            if self.repeats(BOOK) {
+                self.counts.repeated += 1;
+                return Outcome::Repeated;
+            }
+            // The last one's time was wrong, and what came since was passed over.
+            self.gap(Cause::Sequence, (0, 0, GapUnit::Unknown), message.ts_event, true, sink);
         }
+        self.older[BOOK] = 0;
         if let Some(proof) = &mut self.proof {
             proof.clear();
         }
@@ -818,7 +833,7 @@ impl Stream {
         self.counts.resets += u64::from(reset);
         self.begin(message, sink);
         self.emit_snapshot(message, sets, sink);
-        self.count_check(message.link, message.checksum);
+        self.count_check(message.link, message.checksum, sink);
         if every {
             self.counts.depth += 1;
             return Outcome::Depth;
@@ -833,9 +848,14 @@ impl Stream {
         if self.counts.first_id == 0 {
             self.counts.first_id = last;
         }
+        // Ids that begin anew: what was seen of the old ones repeats nothing.
+        if last < self.counts.last_id {
+            self.recent = [Link::None; RECENT];
+        }
         self.counts.last_id = last;
         self.state = State::Synced { last, fresh: true };
-        (self.wanted, self.asked) = (false, None);
+        // Whatever was refused, the book is there.
+        (self.wanted, self.asked, self.refused) = (false, None, false);
         if let Some(open) = self.open_gap.take() {
             let this = self.instrument;
             let mine = sink.gaps.iter_mut().skip(open).filter(|gap| gap.instrument == this && gap.until.is_none());
@@ -859,8 +879,9 @@ impl Stream {
     /// A REST snapshot: joins the changes that were held.
     fn join_levels(&mut self, message: BookMessage, sets: &mut Vec<Set>, sink: &mut Sink<'_>) -> Outcome {
         let id = message.link.last();
-        if let State::Synced { last, .. } = self.state
-            && (id <= last || matches!(message.link, Link::Timed { .. }))
+        // A book that its changes prove needs no other; what looks like one may be a partial book.
+        if let State::Synced { last, fresh } = self.state
+            && (id <= last || (self.protocol.links && !fresh))
         {
             self.counts.repeated += 1;
             return Outcome::Repeated;
@@ -881,7 +902,7 @@ impl Stream {
         self.counts.resets += u64::from(self.is_synced());
         self.begin(message, sink);
         self.emit_snapshot(message, sets, sink);
-        self.count_check(message.link, message.checksum);
+        self.count_check(message.link, message.checksum, sink);
         self.counts.snapshots += 1;
         while let (Some(waiting), State::Synced { last, fresh }) = (self.levels.front(), self.state) {
             let (link, ts_event) = (waiting.link, waiting.ts_event);
@@ -889,7 +910,8 @@ impl Stream {
                 Joint::Gap(first, last) => {
                     // The stream itself was broken while it waited. What follows the break may still join a later one.
                     let held = mem::take(&mut self.levels);
-                    self.gap(Cause::Sequence, (first, last, GapUnit::Updates), ts_event, false, sink);
+                    let unit = if last == 0 { GapUnit::Unknown } else { GapUnit::Updates };
+                    self.gap(Cause::Sequence, (first, last, unit), ts_event, false, sink);
                     self.levels = held;
                 }
                 joint => {
@@ -903,7 +925,7 @@ impl Stream {
                         self.levels = held;
                         if good {
                             self.emit(ts_event, link.last(), Flags::REPLAYED, sets, sink);
-                            self.count_check(link, None);
+                            self.count_check(link, None, sink);
                         }
                     }
                 }
@@ -943,7 +965,7 @@ impl Stream {
             Verdict::Apply => {
                 self.emit_orders(message.ts_event, message.link.last(), Flags::NONE, orders, sink);
                 self.counts.depth += 1;
-                self.count_check(message.link, None);
+                self.count_check(message.link, None, sink);
                 Outcome::Depth
             }
             verdict @ (Verdict::Hold | Verdict::Lost) => {
@@ -979,7 +1001,7 @@ impl Stream {
         self.begin(message, sink);
         self.emit_clear(message.ts_event, id, orders.is_empty(), sink);
         self.emit_orders(message.ts_event, id, Flags::SNAPSHOT, orders, sink);
-        self.count_check(message.link, None);
+        self.count_check(message.link, None, sink);
         self.counts.snapshots += 1;
         while let (Some(waiting), State::Synced { last, fresh }) = (self.orders.front(), self.state) {
             let (link, ts_event) = (waiting.link, waiting.ts_event);
@@ -995,7 +1017,7 @@ impl Stream {
                         self.state = State::Synced { last: link.last(), fresh: false };
                         self.remember(link);
                         self.emit_orders(ts_event, link.last(), Flags::REPLAYED, orders, sink);
-                        self.count_check(link, None);
+                        self.count_check(link, None, sink);
                     }
                 }
             }

@@ -368,3 +368,69 @@ proptest! {
         let _ = feed.on_frame(Nanos(1), &bytes, &mut tape);
     }
 }
+
+#[test]
+fn frames_that_we_lose_do_not_ask_twice_nor_without_a_socket() {
+    let known = Instrument::builtin(Venue::BinanceSpot, "BTCUSDT").expect("built in");
+    let change = br#"{"e":"depthUpdate","E":1,"s":"BTCUSDT","U":1,"u":2,"b":[],"a":[]}"#;
+    for open in [false, true] {
+        let mut session = Session::new(&PROTOCOLS[0], [(0, &known)]);
+        let mut tape = Tape::default();
+        if open {
+            session.on_open(Nanos(0));
+        }
+        session.on_frame(Nanos(1), change, &mut tape).expect("a change");
+        session.on_overflow(Nanos(2), &mut tape);
+        session.on_overflow(Nanos(3), &mut tape);
+        let fetches = session.commands().filter(|one| matches!(one, Command::FetchSnapshot { .. })).count();
+        assert_eq!((fetches, session.counts(0).resyncs), (usize::from(open), u64::from(open)));
+    }
+}
+
+#[test]
+fn a_partial_book_does_not_replace_a_book_that_its_changes_prove() {
+    let known = Instrument::builtin(Venue::BinanceSpot, "BTCUSDT").expect("built in");
+    let mut session = Session::new(&PROTOCOLS[0], [(0, &known)]);
+    let mut tape = Tape::default();
+    let change = br#"{"e":"depthUpdate","E":1,"s":"BTCUSDT","U":5,"u":6,"b":[],"a":[]}"#;
+    session.on_frame(Nanos(1), change, &mut tape).expect("a change");
+    let whole = br#"{"lastUpdateId":5,"bids":[["10","1"],["9","1"],["8","1"]],"asks":[]}"#;
+    assert_eq!(session.on_snapshot(Nanos(2), 0, whole, &mut tape), Ok(Outcome::Snapshot));
+    let rows = tape.len();
+    let partial = br#"{"lastUpdateId":7,"bids":[["10","1"]],"asks":[]}"#;
+    assert_eq!(session.on_frame(Nanos(3), partial, &mut tape), Ok(Outcome::Repeated));
+    assert_eq!((tape.len(), session.counts(0).resets), (rows, 0));
+}
+
+#[test]
+fn a_break_while_a_snapshot_was_awaited_does_not_count_what_it_does_not_know() {
+    let known = Instrument::builtin(Venue::BinanceUsdm, "BTCUSDT").expect("built in");
+    let mut session = Session::new(Protocol::named("binance-usdm").expect("a protocol"), [(0, &known)]);
+    let mut tape = Tape::default();
+    for (first, last, previous) in [(10, 12, 9), (20, 22, 11)] {
+        let frame = format!(
+            r#"{{"e":"depthUpdate","E":1,"T":1,"s":"BTCUSDT","U":{first},"u":{last},"pu":{previous},"b":[],"a":[]}}"#
+        );
+        session.on_frame(Nanos(1), frame.as_bytes(), &mut tape).expect("a change");
+    }
+    let whole = br#"{"lastUpdateId":11,"bids":[],"asks":[]}"#;
+    assert_eq!(session.on_snapshot(Nanos(2), 0, whole, &mut tape), Ok(Outcome::Snapshot));
+    assert_eq!((session.gaps()[0].last, session.gaps()[0].unit), (0, crate::feed::GapUnit::Unknown));
+}
+
+#[test]
+fn the_loss_of_the_first_trade_is_said_too() {
+    let known = Instrument::builtin(Venue::BinanceSpot, "BTCUSDT").expect("built in");
+    let trade = |id: u64, price: &str| {
+        format!(r#"{{"e":"trade","E":1,"s":"BTCUSDT","t":{id},"p":"{price}","q":"1","T":1,"m":true}}"#)
+    };
+    let mut session = Session::new(&PROTOCOLS[0], [(0, &known)]);
+    let mut tape = Tape::default();
+    session.on_frame(Nanos(1), trade(1, "1.000000000001").as_bytes(), &mut tape).expect_err("off the unit");
+    session.on_frame(Nanos(1), trade(2, "1").as_bytes(), &mut tape).expect("a trade");
+    assert_eq!((session.counts(0).trade_gaps, session.counts(0).trades), (1, 1));
+    // Later ones show by their ids.
+    session.on_frame(Nanos(1), trade(3, "1.000000000001").as_bytes(), &mut tape).expect_err("off the unit");
+    session.on_frame(Nanos(1), trade(4, "1").as_bytes(), &mut tape).expect("a trade");
+    assert_eq!((session.counts(0).trade_gaps, session.gaps()[1].first), (2, 3));
+}

@@ -361,3 +361,52 @@ fn every_single_message_of_the_collection_is_read() {
     }
     assert!(text.is_empty() || read == 22, "{read}");
 }
+
+#[test]
+fn a_replay_without_a_clock_gives_what_the_live_session_gave() {
+    let known = Instrument { price_unit: Unit::decimals(1), ..describe("tBTCUSD").expect("a name") };
+    let known = Instrument { size_unit: Unit::decimals(8), ..known };
+    let opened = |id: u64| {
+        format!(
+            r#"{{"event":"subscribed","channel":"book","chanId":{id},"symbol":"tBTCUSD","prec":"P0","freq":"F0","len":"250"}}"#
+        )
+    };
+    let frames = [
+        (1, opened(1)),
+        (2, "[1,[[100,1,1],[101,1,-1]],1,1700000000000]".to_owned()),
+        (3, "[1,[100.1,1,1],3,1700000000000]".to_owned()),
+        (4, opened(2)),
+        (5, r#"[2,"hb",4,1700000000000]"#.to_owned()),
+        (16, "[2,[[100,1,1],[101,1,-1]],5,1700000000000]".to_owned()),
+        (17, "[2,[100.3,1,1],6,1700000000000]".to_owned()),
+    ];
+    let play = |live: bool| {
+        let mut session = Session::with(&PROTOCOLS[0], [(0, &known)], &[Channel::Book], 0);
+        let mut tape = Tape::default();
+        session.on_open(Nanos(0));
+        let mut before = 0;
+        for (at, frame) in &frames {
+            for second in before..*at {
+                if live {
+                    session.on_time(Nanos(second * 1_000_000_000));
+                }
+            }
+            before = *at;
+            session.on_frame(Nanos(at * 1_000_000_000), frame.as_bytes(), &mut tape).expect("a frame");
+        }
+        (tape.kind, tape.price, session.is_synced(0))
+    };
+    assert_eq!(play(true), play(false));
+}
+
+#[test]
+fn frames_without_numbers_prove_nothing() {
+    let known = Instrument { price_unit: Unit::decimals(1), ..describe("tBTCUSD").expect("a name") };
+    let mut session = Session::new(&PROTOCOLS[0], [(0, &Instrument { size_unit: Unit::decimals(8), ..known })]);
+    let mut tape = Tape::default();
+    let opened = r#"{"event":"subscribed","channel":"book","chanId":1,"symbol":"tBTCUSD","prec":"P0","len":"25"}"#;
+    for frame in [opened, "[1,[[100,1,1],[101,1,-1]]]", "[1,[100.1,1,1]]"] {
+        session.on_frame(Nanos(1), frame.as_bytes(), &mut tape).expect("a frame");
+    }
+    assert_eq!((session.counts(0).verified, session.counts(0).unverifiable), (0, 2));
+}

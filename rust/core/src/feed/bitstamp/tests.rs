@@ -65,7 +65,8 @@ const ORDER: &str = r#"{"data":{"id":77,"id_str":"77","order_type":1,"order_subt
 #[test]
 fn an_order_names_the_message_before_it_and_its_own_time() {
     let out = read_as(true, ORDER).expect("an order");
-    let Body::Orders { snapshot: false, link: Link::Timed { previous, last, time }, .. } = out.messages[0].body else {
+    let Body::Orders { snapshot: false, link: Link::Timed { previous, last, time, .. }, .. } = out.messages[0].body
+    else {
         panic!("{:?}", out.messages)
     };
     assert_eq!(time, 1_787_620_344_640_000, "the token begins with it");
@@ -315,4 +316,27 @@ fn every_single_message_of_the_collection_is_read() {
         assert!(!out.messages.is_empty(), "{line}");
     }
     assert!(text.is_empty() || read == 5, "{read}");
+}
+
+#[test]
+fn a_snapshot_older_than_all_that_was_held_is_asked_for_again() {
+    let known = describe("btcusd").expect("a name");
+    let known = Instrument { price_unit: Unit::decimals(2), size_unit: Unit::decimals(8), ..known };
+    let order = ORDER.replace("1787620344640000", "1787620344640000");
+    for (at, frame) in [(0, CHANGE.to_owned()), (1, order)] {
+        let mut session = Session::new(&PROTOCOLS[at], [(0, &known)]);
+        let mut tape = Tape::default();
+        session.on_open(Nanos(1));
+        session.on_frame(Nanos(2), frame.as_bytes(), &mut tape).expect("a change");
+        let body = |time: u64| format!(r#"{{"microtimestamp":"{time}","bids":[["99","1","5"]],"asks":[]}}"#);
+        // The message before this one is newer than the snapshot: what lies between was never seen.
+        let old = if at == 0 { 1_000_000 } else { 1_787_620_344_000_000 };
+        let outcome = session.on_snapshot(Nanos(3), 0, body(old).as_bytes(), &mut tape);
+        assert_eq!((outcome, session.is_synced(0)), (Ok(Outcome::Held), false), "{frame}");
+        session.commands().for_each(drop);
+        session.on_time(Nanos(1_000_000_000));
+        assert!(session.commands().any(|command| command == Command::FetchSnapshot { instrument: 0 }));
+        let outcome = session.on_snapshot(Nanos(4), 0, body(old + 700_000).as_bytes(), &mut tape);
+        assert_eq!((outcome, session.is_synced(0)), (Ok(Outcome::Snapshot), true));
+    }
 }

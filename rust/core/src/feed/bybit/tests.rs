@@ -463,3 +463,26 @@ fn no_damage_of_a_frame_makes_the_reader_panic_and_every_cut_is_refused() {
         }
     }
 }
+
+#[test]
+fn what_a_restart_counts_anew_repeats_nothing() {
+    let known = Instrument::infer(Venue::BybitLinear, "BTCUSDT", Unit::decimals(2), Unit::decimals(8)).expect("a name");
+    let frame = |depth: u16, kind: &str, update: u64| {
+        format!(
+            r#"{{"topic":"orderbook.{depth}.BTCUSDT","ts":1,"type":"{kind}","data":{{"s":"BTCUSDT","b":[["1","1"]],"a":[["9","1"]],"u":{update},"seq":1}},"cts":1}}"#
+        )
+    };
+    let mut session = Session::new(Protocol::named("bybit-v5-linear").expect("a protocol"), [(0, &known)]);
+    let mut tape = Tape::default();
+    let mut frames = vec![frame(50, "snapshot", 1)];
+    frames.extend((2..9).map(|update| frame(50, "delta", update)));
+    // A second restart, and 2 and 3 are lost.
+    frames.extend([frame(50, "snapshot", 1), frame(50, "delta", 4)]);
+    frames.extend([frame(1, "snapshot", 500), frame(1, "snapshot", 1), frame(1, "delta", 2)]);
+    for frame in frames {
+        session.on_frame(Nanos(1), frame.as_bytes(), &mut tape).expect("a frame");
+    }
+    let gap = session.gaps()[0];
+    assert_eq!((gap.first, gap.last, session.counts(0).repeated), (2, 3, 0));
+    assert_eq!(session.counts(0).quotes, 3);
+}

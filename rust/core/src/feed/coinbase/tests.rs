@@ -272,3 +272,56 @@ fn requests_are_as_documented_and_the_address_tells_the_protocol() {
     assert_eq!(at("wss://ws.kraken.com"), Some("kraken-v1"));
     assert_eq!(at("wss://ws.kraken.com/v2"), Some("kraken-v2"));
 }
+
+fn numbered(number: u64, kind: &str, product: &str, price: &str) -> String {
+    format!(
+        r#"{{"channel":"l2_data","timestamp":"2026-08-24T22:34:13.8Z","sequence_num":{number},"events":[{{"type":"{kind}","product_id":"{product}","updates":[{{"side":"bid","event_time":"2026-08-24T22:34:13.5Z","price_level":"{price}","new_quantity":"1"}}]}}]}}"#
+    )
+}
+
+fn feed(session: &mut Session, tape: &mut Tape, frames: &[String]) {
+    for frame in frames {
+        let _ = session.on_frame(Nanos(1), frame.as_bytes(), tape);
+    }
+}
+
+#[test]
+fn numbers_that_begin_anew_are_a_gap_and_the_frames_count() {
+    let mut session = Session::new(&PROTOCOLS[0], [(0, &bitcoin())]);
+    let mut tape = Tape::default();
+    let mut frames = vec![numbered(0, "snapshot", "BTC-USD", "1")];
+    frames.extend((1..=20).map(|number| numbered(number, "update", "BTC-USD", "1")));
+    // A reconnect that nobody recorded.
+    frames.push(numbered(0, "snapshot", "BTC-USD", "500"));
+    frames.extend((1..=30).map(|number| numbered(number, "update", "BTC-USD", "500")));
+    feed(&mut session, &mut tape, &frames);
+    assert_eq!((session.gaps().len(), session.gaps()[0].ours), (1, true));
+    let counts = session.counts(0);
+    assert_eq!((counts.snapshots, counts.depth, counts.gaps), (2, 50, 1));
+    // A wrong number does not silence the connection; repetitions stay repetitions.
+    feed(&mut session, &mut tape, &[numbered(9_000, "update", "BTC-USD", "500")]);
+    let more: Vec<_> = [(31, "snapshot"), (32, "update"), (32, "update"), (33, "update")]
+        .map(|(number, kind)| numbered(number, kind, "BTC-USD", "500"))
+        .into();
+    feed(&mut session, &mut tape, &more);
+    assert!(session.is_synced(0));
+    assert_eq!((session.counts(0).depth, session.gaps().len()), (52, 2));
+}
+
+#[test]
+fn a_damaged_frame_does_not_hide_the_frames_lost_before_it() {
+    let ether = Instrument { symbol: "ETH-USD".to_owned(), ..bitcoin() };
+    let mut session = Session::new(&PROTOCOLS[0], [(0, &bitcoin()), (1, &ether)]);
+    let mut tape = Tape::default();
+    let frames = [
+        numbered(0, "snapshot", "BTC-USD", "1"),
+        numbered(1, "snapshot", "ETH-USD", "1"),
+        numbered(4, "update", "BTC-USD", "x"),
+        numbered(5, "update", "ETH-USD", "1"),
+    ];
+    feed(&mut session, &mut tape, &frames);
+    assert_eq!((session.is_synced(0), session.is_synced(1)), (false, false), "2 and 3 may have been either's");
+    let mut session = Session::new(&PROTOCOLS[0], [(0, &bitcoin())]);
+    let last = [numbered(u64::MAX, "snapshot", "BTC-USD", "1"), "{\"chan".to_owned()];
+    feed(&mut session, &mut tape, &last);
+}

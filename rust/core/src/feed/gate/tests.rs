@@ -227,3 +227,28 @@ fn the_address_and_the_day_tell_old_from_new() {
         |venue| PROTOCOLS.iter().filter(move |found| found.venue == venue && found.valid.1.is_empty()).count();
     assert_eq!((current(Venue::Gate), current(Venue::GateFutures)), (1, 1));
 }
+
+#[test]
+fn an_instrument_whose_trades_are_refused_keeps_its_book() {
+    let known = Instrument::infer(Venue::Gate, "BTC_USDT", Unit::decimals(2), Unit::decimals(8)).expect("a name");
+    let mut session = crate::feed::Session::new(protocol("gate-v2"), [(0, &known)]);
+    let mut tape = crate::tape::Tape::default();
+    let refused = |channel: &str, stream: &str| {
+        format!(
+            r#"{{"time":1,"channel":"{channel}","event":"subscribe","payload":["{stream}"],"error":{{"code":2,"message":"no"}}}}"#
+        )
+    };
+    let full = r#"{"channel":"spot.obu","time_ms":1,"event":"update","result":{"t":1,"s":"ob.BTC_USDT.50","u":10,"full":true,"b":[],"a":[]}}"#;
+    session.on_open(Nanos(1));
+    for frame in [full.to_owned(), refused("spot.trades", "BTC_USDT")] {
+        session.on_frame(Nanos(2), frame.as_bytes(), &mut tape).expect("a frame");
+    }
+    assert!(session.is_synced(0) && session.gaps().is_empty());
+    // One that comes after all is as good as any other: what it loses is asked for.
+    for frame in [refused("spot.obu", "ob.BTC_USDT.50"), full.to_owned()] {
+        session.on_frame(Nanos(3), frame.as_bytes(), &mut tape).expect("a frame");
+    }
+    session.commands().for_each(drop);
+    session.on_frame(Nanos(4), b"{", &mut tape).expect_err("no frame");
+    assert_ne!(session.commands().count(), 0);
+}

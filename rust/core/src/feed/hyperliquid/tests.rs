@@ -181,3 +181,30 @@ fn every_frame_of_the_capture_is_read() {
     assert_eq!(session.counts(0).trades, 34, "without the thirty that came first");
     assert!(session.gaps().is_empty());
 }
+
+#[test]
+fn a_wrong_time_does_not_silence_a_book() {
+    let known = Instrument { price_unit: Unit::decimals(1), ..describe("BTC").expect("a name") };
+    let known = Instrument { size_unit: Unit::decimals(5), ..known };
+    let mut session = Session::new(&PROTOCOLS[0], [(0, &known)]);
+    let mut tape = Tape::default();
+    for time in [1_700_000_000_123_u64, 1_900_000_000_123, 1_700_000_000_623, 1_700_000_001_123, 1_700_000_001_623] {
+        let frame = BOOK.replace("1700000000123", &time.to_string());
+        session.on_frame(Nanos(1), frame.as_bytes(), &mut tape).expect("a book");
+    }
+    let counts = session.counts(0);
+    assert_eq!((counts.depth, counts.repeated, counts.gaps), (3, 2, 1));
+    assert!(session.is_synced(0) && session.gaps()[0].ours);
+}
+
+#[test]
+fn marks_that_a_lost_connection_misses_are_a_gap() {
+    let known = Instrument { price_unit: Unit::decimals(1), ..describe("BTC").expect("a name") };
+    let mut session = Session::with(&PROTOCOLS[0], [(0, &known)], &[Channel::Marks], 0);
+    let mut tape = Tape::default();
+    session.on_open(Nanos(1));
+    let frame = r#"{"channel":"activeAssetCtx","data":{"coin":"BTC","ctx":{"markPx":"100.0"}}}"#;
+    session.on_frame(Nanos(2), frame.as_bytes(), &mut tape).expect("a mark");
+    session.on_close(Nanos(3), &mut tape);
+    assert_eq!((session.counts(0).marks, session.gaps().len()), (1, 1));
+}

@@ -62,7 +62,7 @@ fn a_new_order_goes_to_the_books_that_price_it_and_a_cancellation_to_all() {
         .iter()
         .map(|message| match &message.body {
             Body::Orders { orders, link, .. } => {
-                assert_eq!(*link, Link::Timed { previous: 6, last: 7, time: 1_649_023_809_209 });
+                assert_eq!(*link, Link::Timed { previous: 6, last: 7, since: 0, time: 1_649_023_809_209 });
                 orders.len()
             }
             _ => panic!("orders"),

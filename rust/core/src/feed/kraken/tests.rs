@@ -440,7 +440,7 @@ fn the_depth_is_known_from_v1_messages_and_from_v2_confirmations_or_snapshots() 
     assert_eq!(out.depth, Some(10));
     dialect
         .read(
-            br#"{"method":"subscribe","result":{"channel":"book","depth":500,"symbol":"A/B"},"success":true}"#,
+            br#"{"method":"subscribe","result":{"channel":"book","depth":500,"symbol":"BTC/USD"},"success":true}"#,
             &mut out,
         )
         .expect("an acknowledgement");
@@ -491,5 +491,28 @@ fn v1_messages_without_a_book() {
     refuses_every_piece("kraken-v1", spread);
     for garbage in ["", "[]", "[1]", "{}", "null", r#"[1,"book-10","A/B"]"#, r#"["x",{},"book-10","A/B"]"#, "\u{0}]"] {
         assert!(read("kraken-v1", garbage).is_err(), "{garbage}");
+    }
+}
+
+#[test]
+fn one_book_says_nothing_of_the_depth_of_another() {
+    let (mut dialect, mut out) = (V2Dialect::default(), Frame::default());
+    let confirmed = |symbol: &str, depth: u16| {
+        format!(
+            r#"{{"method":"subscribe","result":{{"channel":"book","depth":{depth},"symbol":"{symbol}"}},"success":true}}"#
+        )
+    };
+    let book = |symbol: &str| {
+        format!(
+            r#"{{"channel":"book","type":"snapshot","data":[{{"symbol":"{symbol}","bids":[],"asks":[],"checksum":0}}]}}"#
+        )
+    };
+    for frame in [confirmed("A/USD", 100), confirmed("B/USD", 10), book("C/USD")] {
+        dialect.read(frame.as_bytes(), &mut out).expect("a frame");
+    }
+    for (symbol, depth) in [("A/USD", 100), ("B/USD", 10), ("C/USD", 10)] {
+        out.clear();
+        dialect.read(book(symbol).as_bytes(), &mut out).expect("a book");
+        assert_eq!(out.depth, Some(depth), "{symbol}");
     }
 }
