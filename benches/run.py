@@ -1,4 +1,4 @@
-"""Runs every bench and writes `benches/README.md` from what it measured: `make bench`, some ten minutes.
+"""Runs every bench and writes `benches/README.md` from what it measured: `make bench`, some fifteen minutes.
 
 Run it with a Python that has a release build of crossbook, its test extra and `benches/peers/requirements.txt`. Needs
 cargo, valgrind and the real captures (`CROSSBOOK_DATA`). Exits 1 if instruction counts grew.
@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("CROSSBOOK_DATA", ROOT / "../shared/data")).resolve() / "binance-2024-08-08"
@@ -32,6 +33,11 @@ ELEMENTS = (
     (r"decode/depth/", "level", 100.0),
     (r"decode/mixed/|market/", "frame", 1e9 / 700_000),
     (r"replay/", "frame", None),
+    (r"venues/1 level/", "frame", 350.0),
+    (r"venues/8 levels/", "frame", 1_000.0),
+    (r"venues/depth/", "level", 100.0),
+    (r"venues/all/", "frame", None),
+    (r"venues/clock", "reading", None),
 )
 
 HEAD = """# Benches
@@ -42,15 +48,18 @@ Written by `make bench` (`benches/run.py`) on {date}; do not edit. Medians.
 
 | folder | tool | what |
 |---|---|---|
-| `rust/` | criterion | price book and feed on three real captures, in Rust |
+| `rust/` | criterion | price book and feed on three real captures, every venue's frames, in Rust |
 | `instructions.py` | gungraun under valgrind | instructions of the hot paths against `instructions.json`, 0.5 % |
 | `python/` | `timeit`, pytest-benchmark | single calls and batches; capture reading and the study's kernels |
-| `peers/` | same process and input | other packages' books, pinned in `peers/requirements.txt`, no extra of the wheel |
+| `python/end_to_end.py` | two processes | a websocket to tapes: frames a second and latency |
+| `peers/` | same process and input | other packages' books and feeds, pinned in `requirements.txt`, no extra of ours |
 
-The captures are Binance USD-M, COIN-M and spot of 2024-08-08 (`CROSSBOOK_DATA`). Before any clock starts the answer is
-compared: books level by level with `serde_json` and a `BTreeMap` over the same frames (Rust), quotes row by row with
-single calls and with every peer (Python).
+The captures are Binance USD-M, COIN-M and spot of 2024-08-08, and cryptofeed's of 2021 and 2022 (`CROSSBOOK_DATA`).
+Before any clock starts the answer is compared: books level by level with `serde_json` and a `BTreeMap` over the same
+frames (Rust), quotes row by row with single calls and with every peer, books with cryptofeed's (Python).
 """
+
+UNITS = ("levels a frame", "CPU s a million", "p50 µs", "p99 µs")
 
 NOTES = {
     "Price book, Rust": (
@@ -63,6 +72,33 @@ NOTES = {
         "except in `replay`, which reads the gzip files from disk. The COIN-M frames of exactly 8 levels do not "
         "follow one another in the file, so their ids are rewritten, digit for digit as long, to chain; every other "
         "byte is real. 1,429 ns a frame are 700,000 frames a second."
+    ),
+    "Feeds, Rust": (
+        "Decode, check of sequences and checksums, events on a tape that is reused, by venue. `depth`: the frames that "
+        "change or replace a book, per level; `1 level` and `8 levels`: those of them that bring so many. The clock "
+        "runs round each of these frames, and what it costs to read, `venues/clock`, is in them; a frame costs what it "
+        "costs however few levels it has, so `depth` is high where a venue sends levels one by one. `all`: every "
+        "frame of the file, trades, quotes and snapshots included. With checksums: Kraken, OKX, Bitget."
+    ),
+    "Feeds against cryptofeed": (
+        "One process, the same frames in memory, the passes of all take turns, CPU time of the process per frame about "
+        "a book, the median of nine passes; snapshots are frames of the stream or are read in between, except where "
+        "cryptofeed fetches them when it subscribes (Bitstamp). cryptofeed: its message handler awaited frame by "
+        "frame as in its playback, a callback a message, checksums on (off beside it, its default). It "
+        "keeps a book and gives it to the callback; ours gives events, and keeps a book only where a rule needs one, "
+        "so it is timed also with every tape applied to a `PriceBook`, the quote written after each message. *One a "
+        "call* is `Session.frames(time, [frame])` and `take()`, *64 a call* what a busy socket brings; with one a call "
+        "the instrument to apply is known before. Books are compared at the end, all levels of all instruments; "
+        "`peers/feeds.py` says what is left out, and why."
+    ),
+    "End to end": (
+        "A blaster on core 1, the client on core 0, 127.0.0.1, Binance USD-M frames from a seed: seven quotes and two "
+        "trades to one change of up to eight levels. *blast*: as fast as TCP takes them, the client's core is the "
+        "limit; CPU is user and system of the client. *paced*: one frame at a time, latency from the sender's clock "
+        "before it sends to the moment that the tape, or the message, is in Python's hands, without the first tenth. "
+        "crossbook: `feeds.stream`, picows, tapes; events wait up to `linger` (0.5 ms) for others if they come faster. "
+        "websockets: `json.loads`, a dict a side, a tuple an event. Every frame arrived in order, and every book was "
+        "right at the end. Medians of five runs, of three when paced."
     ),
     "Price book, Python": (
         "`timeit` over all changes of a capture, from a book that holds its snapshot. A single call's figure "
@@ -92,7 +128,7 @@ def run(*command: str | Path, check: bool = True) -> int:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    numbers = {"ns", "rate", "median", "instructions", "× fastest peer"}
+    numbers = {"ns", "rate", "median", "instructions", "× fastest peer", "× cryptofeed", "frames", "checksums", *UNITS}
     lines = [head, ["---:" if name in numbers else "---" for name in head], *rows]
     return "\n".join("| " + " | ".join("" if cell is None else str(cell) for cell in line) + " |" for line in lines)
 
@@ -114,7 +150,7 @@ def criterion(since: float) -> dict[str, list[Sequence[object]]]:
         if file.stat().st_mtime < since:
             continue
         about = json.loads(file.with_name("benchmark.json").read_text(encoding="utf-8"))
-        count = about["throughput"]["Elements"]
+        count = about["throughput"]["Elements"] if about["throughput"] else 1
         ns = json.loads(file.read_text(encoding="utf-8"))["median"]["point_estimate"] / count
         name = about["full_id"]
         what, limit = next(
@@ -124,6 +160,45 @@ def criterion(since: float) -> dict[str, list[Sequence[object]]]:
         target = None if limit is None else verdict(ns <= limit, f"≤ {number(limit)}")
         found.setdefault(name.split("/")[0], []).append((name, what, number(ns), rate, target))
     return found
+
+
+def against_cryptofeed(rows: Iterable[dict[str, Any]]) -> str:
+    return table(
+        ("file", "frames", "levels a frame", "checksums", "who", "ns", "rate", "× cryptofeed", "target"),
+        [
+            (
+                r["venue"],
+                f"{r['frames']:,}",
+                f"{r['levels'] / r['frames']:,.1f}",
+                f"{r['checksums']:,}",
+                r["who"],
+                number(r["ns"]),
+                f"{1e9 / r['ns']:,.0f}/s",
+                r["times"],
+                r["target"] and verdict(r["times"] >= r["target"], f"≥ {r['target']:.0f}"),
+            )
+            for r in rows
+        ],
+    )
+
+
+def end_to_end(rows: Iterable[dict[str, Any]]) -> str:
+    return table(
+        ("what", "who", "frames", "rate", "CPU s a million", "p50 µs", "p99 µs", "target"),
+        [
+            (
+                r["what"],
+                r["who"],
+                f"{r['frames']:,}",
+                f"{r['rate']:,}/s",
+                r["cpu_s"],
+                number(r["p50_us"]),
+                number(r["p99_us"]),
+                r["target"] and verdict(r["rate"] >= r["target"], f"≥ {r['target']:,}/s"),
+            )
+            for r in rows
+        ],
+    )
 
 
 def study() -> Sequence[object]:
@@ -151,7 +226,7 @@ def machine() -> str:
     return (
         f"Machine: {model[1] if model else platform.processor()}, {os.cpu_count()} cores, {platform.system()} "
         f"{platform.release()}, {rustc}, Python {platform.python_version()}; load before the run {load:.1f}. "
-        "Each bench uses one core."
+        "Each bench uses one core, *End to end* two."
     )
 
 
@@ -159,13 +234,17 @@ def main() -> int:
     if not DATA.is_dir():
         raise SystemExit(f"no {DATA}: set CROSSBOOK_DATA")
     about, since = machine(), time.time()
-    run("cargo", "bench", "--quiet", "-p", "crossbook", "--bench", "price_book", "--bench", "feed")
+    benches = [word for name in ("price_book", "feed", "venues") for word in ("--bench", name)]
+    run("cargo", "bench", "--quiet", "-p", "crossbook", *benches)
     with tempfile.TemporaryDirectory() as folder:
-        files = {name: Path(folder) / f"{name}.json" for name in ("calls", "kernels", "peers")}
+        files = {name: Path(folder) / f"{name}.json" for name in ("calls", "kernels", "peers", "feeds", "ends")}
         run(sys.executable, "-m", "benches.python.bench_calls", "--json", files["calls"])
         run(sys.executable, "-m", "benches.peers.compare", "--json", files["peers"])
+        run(sys.executable, "-m", "benches.peers.feeds", "--json", files["feeds"])
+        run(sys.executable, "-m", "benches.python.end_to_end", "--json", files["ends"])
         run(sys.executable, "-m", "pytest", "-q", "benches/python", f"--benchmark-json={files['kernels']}")
-        calls, kernels, peers = (json.loads(file.read_text(encoding="utf-8")) for file in files.values())
+        results = (json.loads(file.read_text(encoding="utf-8")) for file in files.values())
+        calls, kernels, peers, feeds, ends = results
     wall = study()
     grown = run(sys.executable, "benches/instructions.py", check=False)
     counts = json.loads((ROOT / "benches" / "instructions.json").read_text(encoding="utf-8"))
@@ -176,6 +255,7 @@ def main() -> int:
     parts = {
         "Price book, Rust": table(columns, rust.get("price_book", [])),
         "Feed, Rust": table(columns, feed),
+        "Feeds, Rust": table(columns, rust.get("venues", [])),
         "Price book, Python": table(
             ("capture", "what", "how", "ns", "target"),
             [
@@ -203,6 +283,8 @@ def main() -> int:
                 for r in peers
             ],
         ),
+        "Feeds against cryptofeed": against_cryptofeed(feeds),
+        "End to end": end_to_end(ends),
         "Study": table(
             ("what", "median", "target"),
             [

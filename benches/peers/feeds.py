@@ -3,11 +3,11 @@
     python -m pip install -r benches/peers/requirements.txt
     python -m benches.peers.feeds [--json FILE]
 
-The frames are cryptofeed's own captures, the ones that its playback (`cryptofeed.raw_data_collection`) is tested with:
-those that change or replace a book, in order of receipt, with the REST snapshots that belong to them. A venue that
+Frames are cryptofeed's own captures, in the format that its playback (`cryptofeed.raw_data_collection`) reads: those
+that change or replace a book, in order of receipt, with the REST snapshots that belong to them. A venue that
 counts every frame of a connection (Bitfinex) is given every frame. All are in memory before; each pass begins with a
-new feed, and what is made before the first frame is outside the clock. The passes of all ways take turns. As in
-`timeit` the garbage collector rests.
+new feed, and what is made before the first frame is outside the clock, which counts the process's CPU time. The passes
+of all ways take turns. As in `timeit` the garbage collector rests.
 
 - cryptofeed: `await feed.message_handler(text, connection, time)` for each frame, as its playback and its live
   connections do, `checksum_validation=True`, one callback that counts, for every message about a book. It reads JSON
@@ -20,7 +20,7 @@ new feed, and what is made before the first frame is outside the clock. The pass
   instrument that is, since a tape says so only to who reads its columns.
 
 The answer: at the end every instrument's book must be the same on both sides, level by level, in exact decimals, and
-so must be the number of messages that changed one; `MORE` says where and why cryptofeed counts more.
+so must be the number of messages that changed one; `MORE` says where and why cryptofeed counts another number.
 """
 
 from __future__ import annotations
@@ -40,9 +40,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from statistics import median
-from time import perf_counter_ns
+from time import process_time_ns
 from typing import Any
 
+import polars as pl
 from benches import streams
 from cryptofeed.connection import HTTPAsyncConn, HTTPSync
 from cryptofeed.defines import L2_BOOK
@@ -56,15 +57,17 @@ DATA = Path(os.environ.get("CROSSBOOK_DATA", streams.ROOT / "../shared/data")) /
 ROUNDS = 9
 BATCH = 64
 GOAL = 20.0
+LEVEL = 1
+REPLAYED_LAST = 16 | 1
 # Public and dead: cryptofeed signs its request for a snapshot of KuCoin.
 KEYS = {"key_id": "none", "key_secret": "none", "key_passphrase": "none"}
 # What is in the folder and cannot be played, and why.
 LEFT_OUT = {
     "BYBIT": "cryptofeed 2.4.1 speaks v5 alone",
     "COINBASE": "cryptofeed 2.4.1 speaks to Advanced Trade alone",
-    "INDEPENDENT_RESERVE": "market by order, which cryptofeed plays with a sleep at every snapshot",
+    "INDEPENDENT_RESERVE": "market by order, for which we have no book to compare",
 }
-# So many messages more change a book of cryptofeed, and why. Its books come out the same.
+# So many messages more (or fewer) change a book of cryptofeed, and why. Its books come out the same.
 MORE = {
     "DYDX": (-34, "it says nothing of a message all of whose levels are older than those in the book"),
     "BITSTAMP": (2, "it compares whole seconds: changes just before a snapshot are applied on top of it"),
@@ -157,12 +160,15 @@ def offline(venue: Venue) -> Any:
     def token(*_: object, **__: object) -> object:
         return {"data": {"token": "", "instanceServers": [{"endpoint": "wss://localhost", "pingInterval": 18_000}]}}
 
-    before = HTTPAsyncConn.read, HTTPSync.read, HTTPSync.write
-    HTTPAsyncConn.read, HTTPSync.read, HTTPSync.write = snapshot, listed, token
+    async def at_once(_: float) -> None:
+        pass
+
+    before = HTTPAsyncConn.read, HTTPSync.read, HTTPSync.write, asyncio.sleep
+    HTTPAsyncConn.read, HTTPSync.read, HTTPSync.write, asyncio.sleep = snapshot, listed, token, at_once
     try:
         yield
     finally:
-        HTTPAsyncConn.read, HTTPSync.read, HTTPSync.write = before
+        HTTPAsyncConn.read, HTTPSync.read, HTTPSync.write, asyncio.sleep = before
 
 
 class Connection:
@@ -239,9 +245,9 @@ def play_theirs(venue: Venue, frames: list[Frame], *, checksums: bool = True) ->
             await theirs.start()
             gc.collect()
             gc.disable()
-            start = perf_counter_ns()
+            start = process_time_ns()
             await theirs.run(prepared)
-            taken = perf_counter_ns() - start
+            taken = process_time_ns() - start
             gc.enable()
             return taken, theirs
 
@@ -261,14 +267,17 @@ class Plan:
     venue: Venue
     parts: list[tuple[Response | None, list[Call]]]
     every: tuple[int, ...]
+    first: list[Response]
+    """Snapshots from before the first frame, which cryptofeed fetches (Bitstamp) when it subscribes: off the clock."""
 
     @staticmethod
     def of(venue: Venue, frames: list[Frame], size: int, about: dict[int, tuple[int, ...]] | None = None) -> Plan:
         """Calls of so many frames. `about` says of which instruments each frame is, all if it does not."""
         every = tuple(range(len(venue.instruments)))
         responses = sorted(response for response in map(venue_response(venue), venue.responses) if response)
+        first = [response for response in responses if response[0] < frames[0][0]]
         parts: list[tuple[Response | None, list[Call]]] = [(None, [])]
-        at = 0
+        at = len(first)
         for number, (time, text) in enumerate(frames):
             while at < len(responses) and responses[at][0] <= time:
                 parts.append((responses[at], []))
@@ -278,15 +287,22 @@ class Plan:
                 calls.append((time, [], every if about is None else about.get(number, ())))
             calls[-1][1].append(text.encode())
         parts += [(response, []) for response in responses[at:]]
-        return Plan(venue, parts, every)
+        return Plan(venue, parts, every, first)
+
+    def begin(self) -> _core.Session:
+        """A session as it is before the first frame."""
+        session = _core.Session(self.venue.protocol, self.venue.instruments)
+        for response in self.first:
+            session.snapshot(*response)
+        return session
 
     def play(self) -> tuple[int, _core.Session]:
         """Read everything; the time that it took."""
-        session = _core.Session(self.venue.protocol, self.venue.instruments)
+        session = self.begin()
         parts = self.parts
         gc.collect()
         gc.disable()
-        start = perf_counter_ns()
+        start = process_time_ns()
         read, take = session.frames, session.take
         for response, calls in parts:
             if response is not None:
@@ -295,19 +311,22 @@ class Plan:
             for time, frames, _ in calls:
                 read(time, frames)
                 take()
-        taken = perf_counter_ns() - start
+        taken = process_time_ns() - start
         gc.enable()
         return taken, session
 
     def play_books(self) -> tuple[int, list[xb.PriceBook]]:
         """Read everything and keep every book; the time that it took and the books."""
-        session = _core.Session(self.venue.protocol, self.venue.instruments)
+        session = self.begin()
         books = [xb.PriceBook() for _ in self.venue.instruments]
         apply = [book.apply for book in books]
+        if (tape := session.take()) is not None:
+            for at in self.every:
+                apply[at](tape, instrument=at)
         parts, every = self.parts, self.every
         gc.collect()
         gc.disable()
-        start = perf_counter_ns()
+        start = process_time_ns()
         read, take = session.frames, session.take
         for response, calls in parts:
             if response is not None:
@@ -322,7 +341,7 @@ class Plan:
                 if tape is not None:
                     for at in which:
                         apply[at](tape, instrument=at)
-        taken = perf_counter_ns() - start
+        taken = process_time_ns() - start
         gc.enable()
         return taken, books
 
@@ -357,23 +376,41 @@ def depth_frames(venue: Venue) -> tuple[list[Frame], int]:
     return (venue.frames if facts["counts_frames"] else kept), len(kept)
 
 
-def survey(venue: Venue, frames: list[Frame]) -> tuple[dict[int, tuple[int, ...]], int]:
-    """The instruments that each frame has events of once its tape is there, and how many levels are set in all."""
-    about: dict[int, tuple[int, ...]] = {}
-    number = levels = 0
-    session = _core.Session(venue.protocol, venue.instruments)
-    for response, calls in Plan.of(venue, frames, 1).parts:
-        if response is not None:
-            session.snapshot(*response)
-            if (tape := session.take()) is not None:
-                levels += len(tape.filter(kind=["level"]))
-        for time, texts, _ in calls:
-            session.frames(time, texts)
-            if (tape := session.take()) is not None:
-                about[number] = tuple(tape.to_polars()["instrument"].unique(maintain_order=True).to_list())
-                levels += len(tape.filter(kind=["level"]))
-            number += 1
-    return about, levels
+@dataclass(slots=True)
+class Survey:
+    """What a venue's frames bring."""
+
+    about: dict[int, tuple[int, ...]]
+    """The instruments that each frame has events of, once its tape is there."""
+    levels: int = 0
+    """Levels set, those of snapshots included."""
+    replayed: int = 0
+    """Messages that waited for a snapshot and then continued it."""
+
+    @staticmethod
+    def of(venue: Venue, frames: list[Frame]) -> Survey:
+        found, number = Survey({}), 0
+        plan = Plan.of(venue, frames, 1)
+        session = plan.begin()
+        found.add(session.take())
+        for response, calls in plan.parts:
+            if response is not None:
+                session.snapshot(*response)
+                found.add(session.take())
+            for time, texts, _ in calls:
+                session.frames(time, texts)
+                found.about[number] = found.add(session.take())
+                number += 1
+        return found
+
+    def add(self, tape: xb.Tape | None) -> tuple[int, ...]:
+        if tape is None:
+            return ()
+        rows = tape.to_polars()
+        levels = rows.filter(kind=LEVEL)
+        self.levels += len(levels)
+        self.replayed += len(levels.filter(pl.col("flags") & REPLAYED_LAST == REPLAYED_LAST))
+        return tuple(rows["instrument"].unique(maintain_order=True).to_list())
 
 
 def our_books(venue: Venue, books: list[xb.PriceBook]) -> Books:
@@ -397,7 +434,7 @@ def differences(ours: Books, theirs: Books) -> list[str]:
     return found
 
 
-def check(venue: Venue, frames: list[Frame], plans: Sequence[Plan]) -> int:
+def check(venue: Venue, frames: list[Frame], found: Survey, plans: Sequence[Plan]) -> int:
     """Compare books and the number of messages that changed one; how many checksums were right."""
     _, theirs = play_theirs(venue, frames)
     expected = theirs.books()
@@ -406,7 +443,7 @@ def check(venue: Venue, frames: list[Frame], plans: Sequence[Plan]) -> int:
         counts = session.counts()
         assert session.totals[1] == 0, f"{venue.name}: {session.faults()[:3]}"
         assert not any(row["gaps"] or row["checksum_failures"] for row in counts), f"{venue.name}: {session.gaps()}"
-        messages = sum(row["depth"] + row["snapshots"] for row in counts)
+        messages = sum(row["depth"] + row["snapshots"] for row in counts) + found.replayed
         more = theirs.messages - messages
         assert more == MORE.get(venue.feed, (0, ""))[0], f"{venue.name}: {messages} messages / {theirs.messages}"
         _, books = plan.play_books()
@@ -416,9 +453,9 @@ def check(venue: Venue, frames: list[Frame], plans: Sequence[Plan]) -> int:
 
 
 def measure(venue: Venue, frames: list[Frame], count: int) -> list[dict[str, object]]:
-    about, levels = survey(venue, frames)
-    single, many = Plan.of(venue, frames, 1, about), Plan.of(venue, frames, BATCH)
-    sums = check(venue, frames, (single, many))
+    survey = Survey.of(venue, frames)
+    single, many = Plan.of(venue, frames, 1, survey.about), Plan.of(venue, frames, BATCH)
+    sums = check(venue, frames, survey, (single, many))
     ways: dict[str, Callable[[], int]] = {
         "cryptofeed": lambda: play_theirs(venue, frames)[0],
         "cryptofeed, checksums off": lambda: play_theirs(venue, frames, checksums=False)[0],
@@ -438,7 +475,7 @@ def measure(venue: Venue, frames: list[Frame], count: int) -> list[dict[str, obj
         {
             "venue": venue.name,
             "frames": count,
-            "levels": levels,
+            "levels": survey.levels,
             "checksums": sums,
             "who": name,
             "ns": round(ns, 1),

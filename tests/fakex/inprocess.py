@@ -214,7 +214,9 @@ class Run:
             mirrors.feed(tape)
             self.events += len(tape)
         for mirror in mirrors.all:
-            problems += [f"{mirror.listing.symbol}: {one}" for one in mirror.problems]
+            symbol = mirror.listing.symbol
+            mirror.problems += mirror.trades_and_quotes(exchange.made[symbol], exchange.bests[symbol])
+            problems += [f"{symbol}: {one}" for one in mirror.problems]
             if exchange.knows(mirror.listing.symbol) and not problems:
                 differ = mirror.differences(exchange.book(mirror.listing.symbol))
                 if differ and not mirror.blinds:
@@ -224,7 +226,17 @@ class Run:
         if not checked:
             problems.append("no book was held against the truth")
         return Result(
-            plan, problems, self.injections, gaps, self.frames, wanted, found, checked, self.events, self.calls, self.tapes
+            plan,
+            problems,
+            self.injections,
+            gaps,
+            self.frames,
+            wanted,
+            found,
+            checked,
+            self.events,
+            self.calls,
+            self.tapes,
         )
 
     def prepare(self) -> None:
@@ -285,7 +297,7 @@ class Run:
                 # The stream lags behind REST.
                 plan_drop = Plan(plan.seed, plan.exchange, "drop", 1, plan.symbol, 1, 0)
                 tamper.start("drop", plan_drop, self.symbol)
-                self.until(lambda: not tamper.busy and bool(self.fetches) or self.unlinked(), 60, "a loss")
+                self.until(lambda: (not tamper.busy and bool(self.fetches)) or self.unlinked(), 60, "a loss")
                 tamper.holding = True
                 self.steps(15)
                 tamper.holding = False

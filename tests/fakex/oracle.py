@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -61,6 +62,8 @@ class Mirror:
     marked: bool = False
     checked: int = 0
     touched: set[tuple[int, int]] = field(default_factory=set)
+    traded: Counter[tuple[int, int, int]] = field(default_factory=Counter)
+    quoted: set[tuple[int, int, int]] = field(default_factory=set)
     taint: dict[tuple[int, int], list[int]] = field(default_factory=dict)
     """Levels that a client may have wrong, and the exchange's clock since when."""
     blinds: list[Injection] = field(default_factory=list)
@@ -92,6 +95,10 @@ class Mirror:
                 self.marked = False
             self.set(kind, order_id, int(price * self.price), int(size * self.size), side)
         else:
+            if kind == TRADE:
+                self.traded[int(price * self.price), int(size * self.size), side] += 1
+            elif kind == QUOTE and size:
+                self.quoted.add((side, int(price * self.price), int(size * self.size)))
             return
         if flags & LAST and self.good:
             self.compare(ts_event, sequence, ts_recv, whole=bool(flags & SNAPSHOT))
@@ -138,6 +145,19 @@ class Mirror:
         self.problems.append(f"the book is not the venue's at {where}: {'; '.join(differ[:6])}")
         # Once is enough.
         self.broken = True
+
+    def trades_and_quotes(self, made: Counter[tuple[int, int, int]], bests: set[tuple[int, int, int]]) -> list[str]:
+        """Trades and quotes that the venue never made, and trades that came more often than it made them."""
+        found = []
+        if strange := self.quoted - bests:
+            found.append(f"the venue never had these best levels: {sorted(strange)[:3]}")
+        doubled = any(one.fault == "duplicate" for one in self.injections)
+        for trade, count in self.traded.items():
+            if not made[trade]:
+                found.append(f"the venue never made the trade {trade}")
+            elif count > made[trade] and not doubled:
+                found.append(f"the trade {trade} came {count} times where the venue made {made[trade]}")
+        return found
 
     def differences(self, truth: Book, time: int = 1 << 62) -> list[str]:
         shown = within(truth, self.depth)

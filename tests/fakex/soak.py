@@ -120,7 +120,7 @@ async def soak(seconds: float, *, rate: float, faults: float, seed: int) -> dict
 
         async def read() -> None:
             async for tape in live:
-                waiting.append(tape)
+                waiting.append(tape)  # noqa: PERF401 # they are taken away meanwhile
 
         reader = asyncio.create_task(read())
         began, cpu, counted = time.monotonic(), time.process_time(), 0
@@ -138,10 +138,10 @@ async def soak(seconds: float, *, rate: float, faults: float, seed: int) -> dict
         reconnects = sum(one.reconnects for one in live.connections)
     await reader
     server.terminate()
-    said = json.loads(server.stdout.read())
-    server.wait(10)
+    said = json.loads(server.communicate(timeout=20)[0])
     warm = [size for at, size in memory if at > took / 4]
     middle = sorted(warm)[len(warm) // 2]
+    tenths = [[size for at, size in memory if part <= at * 10 / took < part + 1] for part in range(10)]
     return {
         "seconds": round(took, 1),
         "streams": len(watched),
@@ -150,6 +150,7 @@ async def soak(seconds: float, *, rate: float, faults: float, seed: int) -> dict
         "cpu": round(spent / took, 3),
         "cpu_engine": round(busy / took, 3),
         "rss_mb": round(middle / 1e6, 1),
+        "rss_mb_by_tenth": [round(sum(one) / max(len(one), 1) / 1e6, 1) for one in tenths],
         "rss_spread": round(max(max(warm) / middle - 1, 1 - min(warm) / middle), 4),
         "faults": said["faults"],
         "gaps": len(gaps),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from crossbook import _core
 from crossbook.fakex.dialects import EXCHANGES
-from crossbook.fakex.faults import Injection, Plan, crossing, traits_of
-from crossbook.fakex.server import Link, Server
+from crossbook.fakex.faults import Plan, traits_of
+from crossbook.fakex.mischief import BEFORE, ENDS, Mischief
+from crossbook.fakex.server import Attempt, Link, Server
 from crossbook.fakex.venue import SECOND
 from crossbook.feeds import stream
 
@@ -22,8 +25,6 @@ if TYPE_CHECKING:
     from crossbook import Tape
     from crossbook.feeds import Clock, Stream
 
-QUIET = {"binance-spot": 45, "binance-usdm": 45, "binance-coinm": 45}
-"""Seconds without any message that these bear: they send no heartbeats, and half a minute more is silence."""
 PATIENCE = 400.0
 """So many seconds of the clock an exchange may take to be right again: waits of 30 s and more are among its faults."""
 
@@ -43,6 +44,7 @@ class SocketRun:
         self.depth = next(one["depth"] for one in _core.protocols() if one["name"] == protocol)
         self.server = Server(self.exchange, plan.exchange, clock=clock, seed=plan.seed, keep=record is not None)
         self.injections = self.server.injections
+        self.mischief = Mischief(self.server, plan)
         self.tapes: list[Tape] = []
         self.problems: list[str] = []
         self.live: Stream
@@ -87,12 +89,9 @@ class SocketRun:
 
     async def run(self) -> Result:
         plan, exchange = self.plan, self.exchange
-        if plan.fault == "refused":
-            exchange.refused.add(self.symbol)
-        elif plan.fault == "big-snapshot":
+        self.mischief.prepare()
+        if plan.fault == "big-snapshot":
             grow(exchange, self.symbol)
-        elif plan.fault == "handshake-slow":
-            self.server.slow = 3.0
         elif plan.fault == "corrupt-id":
             self.server.on_link = lambda link: aged(link.connection)
         async with self.server as server:
@@ -123,8 +122,7 @@ class SocketRun:
         await self.until(self.synced, "the first books")
         self.trade()
         await self.steps(30)
-        once = plan.fault in ("none", "refused", "big-snapshot", "handshake-slow")
-        for _ in range(1 if once else plan.count):
+        for _ in range(1 if plan.fault in BEFORE else plan.count):
             await self.inject()
             await self.until(lambda: not any(one.tamper.busy for one in self.server.links), "the end of the fault")
             await self.steps(12)
@@ -140,148 +138,44 @@ class SocketRun:
         for symbol in sorted(self.everybody):
             self.exchange.trade_now(symbol, self.clock.now())
 
-    def note(self, must: frozenset[str] = frozenset(), most: int = 1, **more: object) -> None:
-        everybody = self.everybody
-        injection = Injection(self.plan.fault, self.clock.now(), "yes", must=must, may_trades=everybody, most=most)
-        for name, value in more.items():
-            setattr(injection, name, value)
-        self.injections.append(injection)
-
     async def gone(self, link: Link) -> None:
         """Wait for another connection than this."""
         await self.until(lambda: bool(self.server.links) and self.server.links[-1] is not link, "a new connection")
 
     async def inject(self) -> None:
-        plan, exchange, server, fault = self.plan, self.exchange, self.server, self.plan.fault
-        link, everybody = self.link, self.everybody
-        now = self.clock.now()
-        if fault in ("none", "refused", "big-snapshot", "handshake-slow"):
-            return
-        if fault == "burst":
-            link.tamper.holding = True
-            await self.steps(10 * plan.size)
-            link.tamper.holding = False
-        elif fault == "acknowledgement":
-            assert link.connection.acknowledge(now)
-        elif fault == "unsolicited":
-            link.connection.unsolicited(self.symbol, now)
-        elif fault == "sequence-reset":
-            exchange.reset_ids(self.symbol, now)
-        elif fault == "unknown-level":
-            exchange.delete_unknown(self.symbol, now)
-        elif fault == "crossed":
-            level, market = crossing(exchange, self.symbol), exchange.markets[self.symbol]
-            if self.traits.crosses:
-                self.note(frozenset({self.symbol}))
-                exchange.tell(market, [level], now)
-            else:
-                market.set(level)
-                exchange.publish(market, [level], None, now)
-                gone = level[0], level[1], 0
-                market.set(gone)
-                exchange.publish(market, [gone], None, now)
-        elif fault == "keep-alive":
-            server.quiet = True
-            await self.clock.sleep(QUIET.get(plan.exchange, 150))
-            server.quiet = False
-        elif fault in ("silence", "half-open", "lost", "reset", "close-1001", "close-1012", "cut-24h"):
-            self.note(everybody)
-            if fault == "silence":
-                link.tamper.muted = "all"
-            elif fault == "half-open":
-                link.wire.freeze()
-            elif fault == "lost":
-                link.wire.abort()
-            elif fault == "reset":
-                link.wire.reset()
-            elif fault == "cut-24h":
-                if link.connection.announce_close(now):
-                    server.pump()
-                    await self.clock.sleep(0.5)
-                if link in server.links:
-                    link.connection.close = (1008, "24 hours")
-            else:
-                link.connection.close = (int(fault.removeprefix("close-")), "")
+        fault, link, server = self.plan.fault, self.link, self.server
+        first = len(server.attempts)
+        await self.mischief.act(link)
+        if fault in ENDS:
             await self.gone(link)
         elif fault == "silence-beats":
             await self.silence_beats(link)
-        elif fault.startswith("handshake-"):
-            await self.handshake(link, int(fault.removeprefix("handshake-")))
-        elif fault in ("fragment-tcp", "fragment-ws", "coalesce"):
-            if fault == "fragment-tcp":
-                link.wire.segment = 1 + plan.variant % 97
-            elif fault == "fragment-ws":
-                link.wire.fragment = 1 + plan.variant % 97
-            else:
-                link.together = 16 * plan.size
-            await self.steps(40)
-            link.wire.segment = link.wire.fragment = link.together = 0
-        elif fault.startswith("rest-"):
-            await self.rest(link)
-        else:
-            link.tamper.start(fault, plan, self.symbol)
+        elif fault in ("handshake-429", "handshake-503", "handshake-403"):
+            await self.gone(link)
+            self.handshakes(server.attempts[first:])
 
     async def silence_beats(self, link: Link) -> None:
-        """Let the venue publish nothing more to this connection but its heartbeats, until it closes it."""
-        connection = link.connection
-        connection.books.clear()
-        connection.trades.clear()
-        connection.quotes.clear()
-        self.note(self.everybody)
-        for attribute in ("channels",):
-            # Bitfinex's heartbeats are per channel and go on; their data does not.
-            assert not isinstance(getattr(connection, attribute, None), int)
+        """The client must call silent what has nothing but heartbeats; then the venue closes the connection."""
         end = self.clock.now() + 60 * SECOND
         stale: set[str] = set()
-        while self.clock.now() < end and link in self.server.links:
+        while self.clock.now() < end and link in self.server.links and not stale >= self.everybody:
             await self.clock.sleep(1.0)
             health = self.live.health()
             stale = set(health.filter(health["stale"])["symbol"].to_list())
-            if stale >= self.everybody:
-                break
         if not stale >= self.everybody and link in self.server.links:
             self.problems.append(f"silent for 60 s behind heartbeats, yet only {sorted(stale)} are called stale")
         link.wire.abort()
         await self.gone(link)
 
-    async def handshake(self, link: Link, status: int) -> None:
-        plan, server = self.plan, self.server
-        after = 0.0 if status == 403 else float(2 + plan.size)
-        refusals = 1 + plan.variant % 3
-        server.refusals.extend([(status, after)] * refusals)
-        first = len(server.attempts)
-        self.note(self.everybody)
-        link.wire.abort()
-        await self.gone(link)
-        attempts = server.attempts[first:]
-        if len(attempts) != refusals + 1:
-            self.problems.append(f"{len(attempts)} handshakes where {refusals} were refused")
-        for before, then in zip(attempts, attempts[1:], strict=False):
+    def handshakes(self, attempts: Sequence[Attempt]) -> None:
+        """Who is asked to wait must wait."""
+        refused = 1 + self.plan.variant % 3
+        if len(attempts) != refused + 1:
+            self.problems.append(f"{len(attempts)} handshakes where {refused} were refused")
+        for before, then in pairwise(attempts):
             waited = (then.time - before.time) / SECOND
             if waited < before.retry_after - 0.001:
                 self.problems.append(f"came back after {waited:.3f} s where {before.retry_after} were asked")
-
-    async def rest(self, link: Link) -> None:
-        plan, exchange, fault = self.plan, self.exchange, self.plan.fault
-        tamper = link.tamper
-        drop = Plan(plan.seed, plan.exchange, "drop", 1, plan.symbol, 1, 0)
-        if fault != "rest-new":
-            what = {"rest-old": "old", "rest-late": "late", "rest-429": exchange.limited(5)}[fault]
-            exchange.rest_plan.extend([what] * (plan.size if fault != "rest-late" else 1))
-        before = len(exchange.requests)
-        tamper.start("drop", drop, self.symbol)
-        if self.traits.links:
-            await self.until(lambda: len(exchange.requests) > before, "a request")
-        else:
-            await self.until(lambda: not tamper.busy, "a loss")
-            self.note(self.everybody)
-            link.wire.abort()
-            await self.gone(link)
-            link = self.link
-        if fault == "rest-new":
-            link.tamper.holding = True
-            await self.steps(15)
-            link.tamper.holding = False
 
     # The judgement.
 
@@ -313,7 +207,9 @@ class SocketRun:
             mirrors.feed(tape)
             events += len(tape)
         for mirror in mirrors.all:
-            problems += [f"{mirror.listing.symbol}: {one}" for one in mirror.problems]
+            symbol = mirror.listing.symbol
+            mirror.problems += mirror.trades_and_quotes(exchange.made[symbol], exchange.bests[symbol])
+            problems += [f"{symbol}: {one}" for one in mirror.problems]
             if exchange.knows(mirror.listing.symbol) and not problems and not mirror.blinds:
                 differ = mirror.differences(exchange.book(mirror.listing.symbol))
                 if differ:

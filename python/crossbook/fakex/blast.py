@@ -1,7 +1,8 @@
 """An exchange for speed: frames written beforehand, served as fast as the socket takes them, or at a pace, with faults.
 
-A block begins with the snapshots of its books, so that it can be served over and over: to the client each round is the
-venue beginning anew. Venues whose snapshots come by REST, or that count the frames of a connection, are served one round.
+A block begins with the snapshots of its books, so that it can be served over and over: to the client each round is
+the venue beginning anew. Venues whose snapshots come by REST, or that count the frames of a connection, are served
+one round.
 ``python -m crossbook.fakex.blast okx --seconds 10`` serves until it is told to stop and prints its address as JSON.
 """
 

@@ -1,8 +1,8 @@
 """What can go wrong, chosen by a seed: a plan names the fault, a `Tamper` works it into one connection's frames.
 
 Every injection says whose data it takes, and whether the venue's rules let a client see that: ``yes`` (a gap must be
-marked), ``maybe`` (only where the book comes out different, or a number is none), ``no`` (nothing tells: the levels that
-it spoils are named instead).
+marked), ``maybe`` (only where the book comes out different, or a number is none), ``no`` (nothing tells: the levels
+that it spoils are named instead).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from crossbook.fakex.dialects import EXCHANGES
 from crossbook.fakex.truth import ASK, BID, top
-from crossbook.fakex.venue import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
@@ -130,6 +129,11 @@ FAULTS: dict[str, tuple[str, Callable[[str, Traits], bool], bool]] = {
     # fault: (what it is, where it applies, whether it needs a socket)
     "none": ("nothing", _all, False),
     "drop": ("1 to 3 frames in a row are lost", _all, False),
+    "drop-snapshot": (
+        "a frame is lost, then the snapshot that was asked for",
+        lambda name, traits: not traits.rest and not traits.every,
+        False,
+    ),
     "duplicate": ("a frame comes twice", _all, False),
     "reorder": ("a frame comes up to 5 frames late", _all, False),
     "truncate": ("a frame is cut short", _all, False),
@@ -259,6 +263,7 @@ class Tamper:
         """Begin to work a fault into the frames that come next."""
         jobs: dict[str, Callable[[Plan, str], Generator[list[str], Frame, list[str]]]] = {
             "drop": self._drop,
+            "drop-snapshot": self._drop_snapshot,
             "duplicate": self._duplicate,
             "reorder": self._reorder,
             "truncate": self._truncate,
@@ -302,7 +307,9 @@ class Tamper:
                 return Injection(fault, self.now, "yes", must=symbol)
             if traits.checksum:
                 return Injection(fault, self.now, "maybe", may=symbol)
-            return Injection(fault, self.now, "no", may=symbol, taint=self._levels(frame), event=frame.time, note="nothing tells")
+            return Injection(
+                fault, self.now, "no", may=symbol, taint=self._levels(frame), event=frame.time, note="nothing tells"
+            )
         if frame.channel == "trades" and traits.counts_trades:
             return Injection(fault, self.now, "yes", trades=symbol)
         return Injection(fault, self.now, "no", note=f"{frame.channel}: the next one says it all")
@@ -318,6 +325,21 @@ class Tamper:
             frame = yield []
         self.note(self._loss("drop", frame))
         return []
+
+    def _drop_snapshot(self, plan: Plan, symbol: str) -> Generator[list[str], Frame, list[str]]:
+        frame = yield from self._find(symbol, "book")
+        self.note(self._loss("drop", frame))
+        passed: list[str] = []
+        for _ in range(300):
+            frame = yield passed
+            if frame.channel == "book" and frame.symbol == symbol and frame.snapshot:
+                # Nothing of this book is known that could be lost. Where frames are counted, others may be good again.
+                counted = self._everybody() if self.traits.counts_frames else frozenset[str]()
+                self.note(Injection("drop-snapshot", self.now, "maybe" if counted else "no", may=counted))
+                return []
+            passed = [frame.text]
+        # The loss did no harm, so nobody asked.
+        return passed
 
     def _duplicate(self, plan: Plan, symbol: str) -> Generator[list[str], Frame, list[str]]:
         frame = yield from self._find(symbol, "trades" if plan.variant % 4 == 3 else "book")
@@ -342,9 +364,10 @@ class Tamper:
         traits, mine = self.traits, frozenset({symbol})
         if traits.counts_frames and "counter" in late.parts:
             counted = any("counter" in one.parts for one in passed)
-            lost = frozenset(one.symbol for one in passed if one.channel == "trades") if traits.counts_trades else ()
-            injection = Injection("reorder", self.now, "yes" if counted else "no", must=self._everybody() if counted else
-                                  frozenset(), may_trades=frozenset(lost))  # fmt: skip
+            lost = (one.symbol for one in passed if one.channel == "trades" and traits.counts_trades)
+            injection = Injection("reorder", self.now, "yes" if counted else "no", may_trades=frozenset(lost))
+            if counted:
+                injection.must = self._everybody()
         elif not overtaken or traits.every:
             # A frame of the whole book that is older than the last is passed over.
             injection = Injection("reorder", self.now, "no", note="nothing overtook it")
@@ -353,7 +376,9 @@ class Tamper:
         elif traits.checksum:
             injection = Injection("reorder", self.now, "maybe", may=mine)
         else:
-            injection = Injection("reorder", self.now, "no", may=mine, taint=self._levels(late), event=late.time, note="nothing tells")
+            injection = Injection(
+                "reorder", self.now, "no", may=mine, taint=self._levels(late), event=late.time, note="nothing tells"
+            )
         # It began when the first frame overtook it. Where the book is good again before the late one comes, that is an
         # old message nobody has seen: a gap of its own.
         injection.time, injection.most = began, 2
@@ -428,15 +453,14 @@ class Tamper:
         while True:
             frame = yield from self._find(symbol, "trades" if plan.variant % 5 == 4 else "book")
             choice = sorted(names & frame.parts.keys())
-            if not traits.rest and "first" in choice and not traits.links == "range":
+            if not traits.rest and "first" in choice and traits.links != "range":
                 choice.remove("first")
             if frame.again is not None and choice:
                 break
-            if plan.variant % 5 == 4 or not choice:
+            if frame.channel == "trades" or (not choice and traits.checksum == 10):
                 # A venue whose trades or books have no ids.
-                if frame.channel == "trades" or traits.checksum == 10:
-                    self.note(Injection("corrupt-id", self.now, "no", note="there is no id"))
-                    return [frame.text]
+                self.note(Injection("corrupt-id", self.now, "no", note="there is no id"))
+                return [frame.text]
             yield [frame.text]
         name = choice[plan.variant % len(choice)]
         old: Any = frame.parts[name]
@@ -445,7 +469,9 @@ class Tamper:
         note = f"{frame.channel} {name} {old} as {new}"
         nothing: frozenset[str] = frozenset()
         if name == "counter":
-            injection = Injection("corrupt-id", self.now, "yes", must=everybody, may_trades=everybody, most=3, note=note)
+            injection = Injection(
+                "corrupt-id", self.now, "yes", must=everybody, may_trades=everybody, most=3, note=note
+            )
         elif frame.channel == "trades":
             injection = Injection("corrupt-id", self.now, "maybe", may_trades=mine, most=3, note=note)
         else:
@@ -453,10 +479,11 @@ class Tamper:
                 # A count that is too low is an old message.
                 name == "last" and traits.links != "chain" and new < old
             )
-            if self.exchange.venue.startswith("binance") and name == "previous" and not traits.links == "chain":
+            if self.exchange.venue.startswith("binance") and name == "previous" and traits.links != "chain":
                 sure = False
-            injection = Injection("corrupt-id", self.now, "yes" if sure else "maybe", must=mine if sure else nothing,
-                                  may=mine, blind=mine, most=3, note=note, taint=self._levels(frame), event=frame.time)  # fmt: skip
+            injection = Injection("corrupt-id", self.now, "yes" if sure else "maybe", may=mine, most=3, note=note)
+            injection.must = mine if sure else nothing
+            injection.blind, injection.taint, injection.event = mine, self._levels(frame), frame.time
         self.note(injection)
         return [frame.again(**{**frame.parts, name: new})]
 
@@ -498,6 +525,3 @@ def crossing(exchange: Exchange, symbol: str) -> Level:
 def injections_of(injections: Iterable[Injection], symbol: str) -> Sequence[Injection]:
     """Give the injections that concern a symbol's book."""
     return [one for one in injections if symbol in one.must or symbol in one.may]
-
-
-

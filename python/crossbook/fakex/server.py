@@ -14,7 +14,7 @@ from crossbook.fakex.venue import SECOND
 from crossbook.fakex.wire import Handler, HttpRequest, Wire, wires
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from crossbook.fakex.venue import Connection, Exchange, Response
 
@@ -132,8 +132,8 @@ class Server(Handler):
         """The REST server's address."""
         return f"http://127.0.0.1:{self.port}"
 
-    def _spawn(self, work: object) -> None:
-        task = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -93,10 +93,12 @@ class Market:
         rng, usual = self.rng, self.listing.size
         kind = rng.random()
         if kind < 0.15:
-            return max(usual // 10 ** rng.randrange(3), 1) * rng.randrange(1, 10)
+            step: int = 10 ** rng.randrange(3)
+            return max(usual // step, 1) * rng.randrange(1, 10)
         if kind < 0.2:
             return rng.randrange(1, 100)
-        return max(int(usual * rng.expovariate(1.0)), 1)
+        size = int(usual * rng.expovariate(1.0))
+        return max(size, 1)
 
     def _free(self, side: int) -> int:
         """Draw a price of a side, near the middle more often than far from it."""
@@ -193,6 +195,7 @@ class OrderMarket:
     trade_id: int = 0
 
     def __post_init__(self) -> None:
+        """Draw the first orders."""
         self.mid = self.listing.mid // self.listing.tick
         self.next_id = self.rng.randrange(10**15, 2 * 10**15)
         self.trade_id = self.rng.randrange(10**8, 10**9)

@@ -1,7 +1,7 @@
 """What every fake venue has: markets with a known history, connections with subscriptions, REST with a budget.
 
-An `Exchange` has no socket and no clock: it is told the time, and its connections collect the frames that a server, or a
-test without one, delivers. A venue's file in `crossbook.fakex.dialects` adds how that venue writes and reads.
+An `Exchange` has no socket and no clock: it is told the time, and its connections collect the frames that a server,
+or a test without one, delivers. A venue's file in `crossbook.fakex.dialects` adds how that venue writes and reads.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import zlib
 from abc import ABC, abstractmethod
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -217,6 +217,10 @@ class Exchange(ABC):
         self.refused: set[str] = set()
         """Symbols that the venue does not know, though its list names them."""
         self.states: list[State] = []
+        self.made: dict[str, Counter[tuple[int, int, int]]] = {one.symbol: Counter() for one in self.listed}
+        """Trades by symbol: price, size and the aggressor's side."""
+        self.bests: dict[str, set[Level]] = {one.symbol: set() for one in self.listed}
+        """All best levels that there were."""
         self.requests: list[Request] = []
         self.spent: deque[tuple[int, int]] = deque()
         self.rest_plan: deque[Response | str] = deque()
@@ -225,10 +229,20 @@ class Exchange(ABC):
         self._first: dict[str, State] = {}
         self.global_id = self.rng.randrange(10**9, 10**11)
         self.open_markets()
+        for symbol, market in self.markets.items():
+            self._note_best(symbol, market)
 
     def open_markets(self) -> None:
         """Make the markets."""
-        self.markets = {listing.symbol: Market(listing, self.rng) for listing in self.listed}
+        self.markets: dict[str, Market] = {listing.symbol: Market(listing, self.rng) for listing in self.listed}
+
+    def _note_best(self, symbol: str, market: Market) -> None:
+        self.bests[symbol].update((side, *found) for side in (BID, ASK) if (found := market.best(side)))
+
+    def note_trade(self, symbol: str, trade: Trade) -> None:
+        """Keep what was traded."""
+        if self.truth:
+            self.made[symbol][trade.price, trade.size, trade.side] += 1
 
     # Time and truth.
 
@@ -327,6 +341,10 @@ class Exchange(ABC):
             if changes:
                 self.number(topic, changes)
                 self.remember(symbol, topic.last, time, market.book)
+        if self.truth:
+            self._note_best(symbol, market)
+            if trade is not None:
+                self.note_trade(symbol, trade)
         best = {price for side in (BID, ASK) if (found := market.best(side)) for price in (found[0],)}
         moved = any(price in best or not size for _, price, size in levels)
         last = next((topic.last for topic, changes in told if changes), 0)

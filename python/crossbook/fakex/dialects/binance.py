@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 from crossbook.fakex.truth import ASK, BID, Level, Listing, Trade, top
@@ -56,12 +56,17 @@ class BinanceConnection(Connection):
             ids = f'"U":{first},"u":{last}'
             engine = ""
             if exchange.futures:
-                engine, ids = f'"T":{ms},', f"{ids},\"pu\":{previous}"
+                engine, ids = f'"T":{ms},', f'{ids},"pu":{previous}'
             sides = f'"b":[{exchange.levels(bids, listing)}],"a":[{exchange.levels(asks, listing)}]'
             body = f'{{"e":"depthUpdate","E":{ms + exchange.lag},{engine}"s":"{topic.symbol}",{exchange.pair(listing)}'
             return self.wrap(topic.symbol, "depth@100ms", f"{body}{ids},{sides}{exchange.tail}}}")
 
-        parts = {"levels": changes, "first": topic.first, "last": topic.last, "previous": topic.previous}
+        parts: dict[str, Any] = {
+            "levels": changes,
+            "first": topic.first,
+            "last": topic.last,
+            "previous": topic.previous,
+        }
         self.push(Frame(write(**parts), "book", topic.symbol, False, changes, parts, write), time)
 
     def on_trade(self, symbol: str, trade: Trade, time: int) -> None:
@@ -84,7 +89,7 @@ class BinanceConnection(Connection):
                 )
             return self.wrap(symbol, "trade", text)
 
-        parts = {"id": trade.id}
+        parts: dict[str, Any] = {"id": trade.id}
         self.push(Frame(write(**parts), "trades", symbol, False, (), parts, write), time)
 
     def on_quote(self, symbol: str, topic_id: int, time: int) -> None:
@@ -92,7 +97,8 @@ class BinanceConnection(Connection):
         market = self.exchange.markets[symbol]
         listing = market.listing
         bid, ask = market.best(BID), market.best(ASK)
-        assert bid is not None and ask is not None
+        assert bid is not None
+        assert ask is not None
         price, size = self.exchange.price, self.exchange.size
         sides = (
             f'"b":"{price(bid[0], listing)}","B":"{size(bid[1], listing)}",'
@@ -193,7 +199,9 @@ class BinanceSpot(Exchange):
         """Write ``exchangeInfo``."""
         if urlsplit(target).path != f"{self.prefix}/exchangeInfo":
             return None
-        return json.dumps({"timezone": "UTC", "serverTime": self.now // MS, "symbols": [self.entry(o) for o in self.listed]})
+        return json.dumps(
+            {"timezone": "UTC", "serverTime": self.now // MS, "symbols": [self.entry(o) for o in self.listed]}
+        )
 
     def entry(self, listing: Listing) -> dict[str, object]:
         """One symbol of ``exchangeInfo``."""

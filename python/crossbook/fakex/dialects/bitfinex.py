@@ -62,7 +62,8 @@ class BitfinexConnection(Connection):
         self.channels: dict[int, Open] = {}
         self.next_id = exchange.rng.randrange(10_000, 400_000)
         self.control(
-            '{"event":"info","version":2,"serverId":"083bd8d4-aca7-4690-a573-eabfc8103de8","platform":{"status":1}}', now
+            '{"event":"info","version":2,"serverId":"083bd8d4-aca7-4690-a573-eabfc8103de8","platform":{"status":1}}',
+            now,
         )
 
     def on_text(self, text: str, now: int) -> None:
@@ -77,7 +78,10 @@ class BitfinexConnection(Connection):
         elif event == "unsubscribe":
             channel = self.channels.pop(request["chanId"], None)
             if channel is not None:
-                {"book": self.leave_book, "trades": self.trades.discard}.get(channel.kind, lambda _: None)(channel.symbol)
+                if channel.kind == "trades":
+                    self.trades.discard(channel.symbol)
+                else:
+                    self.leave_book(channel.symbol)
                 self.control(f'{{"event":"unsubscribed","status":"OK","chanId":{request["chanId"]}}}', now)
         elif event == "subscribe":
             self.subscribe(request, now)
@@ -97,9 +101,7 @@ class BitfinexConnection(Connection):
         if kind == "book":
             about += f',"prec":"{request.get("prec", "P0")}","freq":"{request.get("freq", "F0")}","len":"{length}"'
         if not self.exchange.knows(symbol):
-            self.control(
-                f'{{"event":"error","msg":"symbol: invalid","code":10300,{about},"pair":"{symbol[1:]}"}}', now
-            )
+            self.control(f'{{"event":"error","msg":"symbol: invalid","code":10300,{about},"pair":"{symbol[1:]}"}}', now)
             return
         self.next_id += self.exchange.rng.randrange(1, 9)
         id_ = self.next_id

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 from crossbook.fakex.truth import ASK, BID, Level, Listing, Order, OrderMarket, Trade, top
@@ -58,11 +58,12 @@ class BitstampConnection(Connection):
                 for wanted in (BID, ASK)
             )
             return (
-                f'{{"data":{{"timestamp":"{us // 1_000_000}","microtimestamp":"{time}","bids":[{bids}],"asks":[{asks}]}},'
+                f'{{"data":{{"timestamp":"{us // 1_000_000}","microtimestamp":"{time}",'
+                f'"bids":[{bids}],"asks":[{asks}]}},'
                 f'"channel":"diff_order_book_{topic.symbol}","event":"data"}}'
             )
 
-        parts = {"levels": changes, "time": us}
+        parts: dict[str, Any] = {"levels": changes, "time": us}
         self.push(Frame(write(**parts), "book", topic.symbol, False, changes, parts, write), time)
 
     def on_trade(self, symbol: str, trade: Trade, time: int) -> None:
@@ -81,7 +82,7 @@ class BitstampConnection(Connection):
                 f'"channel":"live_trades_{symbol}","event":"trade"}}'
             )
 
-        parts = {"id": trade.id}
+        parts: dict[str, Any] = {"id": trade.id}
         self.push(Frame(write(**parts), "trades", symbol, False, (), parts, write), time)
 
     def order(self, symbol: str, kind: str, order: Order, time: int, previous: str, token: str) -> None:
@@ -93,14 +94,16 @@ class BitstampConnection(Connection):
             return (
                 f'{{"data":{{"id":{order.id},"id_str":"{order.id}","order_type":{order.side},"order_subtype":5,'
                 f'"datetime":"{us // 1_000_000}","microtimestamp":"{us}",'
-                f'"amount":{trimmed(size, listing.size_decimals)},"amount_str":"{decimal(size, listing.size_decimals)}",'
+                f'"amount":{trimmed(size, listing.size_decimals)},'
+                f'"amount_str":"{decimal(size, listing.size_decimals)}",'
                 f'"amount_traded":"0","amount_at_create":"{decimal(size, listing.size_decimals)}",'
-                f'"price":{trimmed(price, listing.price_decimals)},"price_str":"{decimal(price, listing.price_decimals)}",'
+                f'"price":{trimmed(price, listing.price_decimals)},'
+                f'"price_str":"{decimal(price, listing.price_decimals)}",'
                 f'"is_liquidation":false}},"channel":"live_orders_{symbol}","event":"order_{kind}","event_id":"{token}",'
                 f'"pre_event_id":"{previous}","order_source":"orderbook"}}'
             )
 
-        parts = {"price": order.price, "size": order.size, "previous": previous, "token": token}
+        parts: dict[str, Any] = {"price": order.price, "size": order.size, "previous": previous, "token": token}
         levels = [(order.side, order.price, order.size)]
         self.push(Frame(write(**parts), "book", symbol, False, levels, parts, write), time)
 
@@ -218,6 +221,7 @@ class BitstampOrders(BitstampDiff):
 
     def open_markets(self) -> None:
         """Make the markets."""
+        self.markets = {}
         self.orders = {one.symbol: OrderMarket(one, self.rng) for one in self.listed}
         self.early: dict[str, list[Order]] = {}
         """The orders of the first state, for a REST server that lags."""
@@ -255,6 +259,7 @@ class BitstampOrders(BitstampDiff):
     def trade_now(self, symbol: str, now: int) -> None:
         """Let a market trade."""
         trade = self.orders[symbol].trade()
+        self.note_trade(symbol, trade)
         time = self.stamp(symbol, now)
         for connection in self.connections:
             if symbol in connection.trades:
@@ -288,7 +293,8 @@ class BitstampOrders(BitstampDiff):
             orders.sort(key=lambda order: (order.price if side == ASK else -order.price, order.id))
             sides.append(
                 ",".join(
-                    f'["{decimal(o.price, listing.price_decimals)}","{decimal(o.size, listing.size_decimals)}","{o.id}"]'
+                    f'["{decimal(o.price, listing.price_decimals)}",'
+                    f'"{decimal(o.size, listing.size_decimals)}","{o.id}"]'
                     for o in orders
                 )
             )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 from crossbook.fakex.truth import ASK, BID, Level, Listing, Trade, top
-from crossbook.fakex.venue import SECOND, Connection, Exchange, Frame, Topic, trimmed
+from crossbook.fakex.venue import SECOND, Channel, Connection, Exchange, Frame, Topic, trimmed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,9 +62,7 @@ class BybitConnection(Connection):
         success = "true" if good else "false"
         self.control(f'{{"success":{success},"ret_msg":"{message}","conn_id":"{CONNECTION}","op":"{op}"}}', now)
 
-    def book(
-        self, symbol: str, depth: int, levels: Sequence[Level], time: int, last: int, *, snapshot: bool
-    ) -> Frame:
+    def book(self, symbol: str, depth: int, levels: Sequence[Level], time: int, last: int, *, snapshot: bool) -> Frame:
         """Write levels."""
         listing = self.exchange.markets[symbol].listing
         seq = self.exchange.global_id = self.exchange.global_id + self.exchange.rng.randrange(1, 40)
@@ -84,8 +82,8 @@ class BybitConnection(Connection):
                 f'"u":{last},"seq":{seq}}},"cts":{time // MS}}}'
             )
 
-        parts = {"levels": levels, "last": last}
-        channel = "quotes" if depth == 1 else "book"
+        parts: dict[str, Any] = {"levels": levels, "last": last}
+        channel: Channel = "quotes" if depth == 1 else "book"
         return Frame(write(**parts), channel, symbol, snapshot, levels, parts, write)
 
     def snapshot(self, symbol: str, now: int) -> None:

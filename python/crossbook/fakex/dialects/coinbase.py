@@ -52,7 +52,9 @@ class CoinbaseConnection(Connection):
         stamp = iso(now + 221_133_299, 9)
 
         def write(counter: int, **rest: Any) -> str:
-            return f'{{"channel":"{channel}","timestamp":"{stamp}","sequence_num":{counter},"events":[{events(**rest)}]}}'
+            return (
+                f'{{"channel":"{channel}","timestamp":"{stamp}","sequence_num":{counter},"events":[{events(**rest)}]}}'
+            )
 
         self.push(Frame(write(**parts), kind, symbol, snapshot, levels or (), parts, write), now)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from crossbook.fakex.truth import ASK, BID, Level, Listing, Trade, top
@@ -107,7 +107,7 @@ class DeribitConnection(Connection):
                 f'"instrument_name":"{symbol}","change_id":{last},"bids":[{bids}],"asks":[{asks}]}}',
             )
 
-        parts = {"levels": levels, "previous": topic.previous, "last": topic.last}
+        parts: dict[str, Any] = {"levels": levels, "previous": topic.previous, "last": topic.last}
         self.push(Frame(write(**parts), "book", symbol, snapshot, levels, parts, write), time)
 
     def snapshot(self, symbol: str, now: int) -> None:
@@ -144,7 +144,7 @@ class DeribitConnection(Connection):
                 f'"amount":{number(trade.size, listing.size_decimals)}}}]',
             )
 
-        parts = {"id": trade.id}
+        parts: dict[str, Any] = {"id": trade.id}
         self.push(Frame(write(**parts), "trades", symbol, False, (), parts, write), time)
 
     def on_quote(self, symbol: str, topic_id: int, time: int) -> None:
@@ -175,7 +175,9 @@ class DeribitConnection(Connection):
 
     def acknowledge(self, now: int) -> bool:
         """Answer a call of somebody's."""
-        self.control(f'{{"jsonrpc":"2.0","id":9929,"result":{now // MS},"usIn":1,"usOut":2,"usDiff":1,"testnet":false}}', now)
+        self.control(
+            f'{{"jsonrpc":"2.0","id":9929,"result":{now // MS},"usIn":1,"usOut":2,"usDiff":1,"testnet":false}}', now
+        )
         return True
 
 

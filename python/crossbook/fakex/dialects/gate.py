@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from crossbook.fakex.truth import ASK, BID, Level, Listing, Trade, top
@@ -60,8 +60,12 @@ class GateConnection(Connection):
     def answer(self, channel: str, event: str, payload: Sequence[str], now: int, error: str = "") -> None:
         """Acknowledge, or refuse."""
         about = f'"channel":"{channel}","event":"{event}","payload":{json.dumps(payload)}'
-        result = f'"error":{{"code":2,"message":"{error}"}},"result":{{"status":"fail"}}' if error else f'"result":{SUCCESS}'
-        self.control(f'{{{self.times(now)},"conn_id":"5e74253e9c793974","trace_id":"1bde5aaa0acf2f5f",{about},{result}}}', now)
+        result = (
+            f'"error":{{"code":2,"message":"{error}"}},"result":{{"status":"fail"}}' if error else f'"result":{SUCCESS}'
+        )
+        self.control(
+            f'{{{self.times(now)},"conn_id":"5e74253e9c793974","trace_id":"1bde5aaa0acf2f5f",{about},{result}}}', now
+        )
 
     def book(self, topic: Topic, levels: Sequence[Level], time: int, *, snapshot: bool) -> None:
         """Send levels."""
@@ -82,7 +86,7 @@ class GateConnection(Connection):
                 f'{begin}"u":{last},"b":[{bids}],"a":[{asks}]}},"event":"update",{self.times(time)}}}'
             )
 
-        parts = {"levels": levels, "first": topic.first, "last": topic.last}
+        parts: dict[str, Any] = {"levels": levels, "first": topic.first, "last": topic.last}
         self.push(Frame(write(**parts), "book", topic.symbol, snapshot, levels, parts, write), time)
 
     def snapshot(self, symbol: str, now: int) -> None:
@@ -110,14 +114,15 @@ class GateConnection(Connection):
         def write(id: int) -> str:
             ms = f"{time // MS}.{time // 1000 % 1000:03d}"
             return (
-                f'{{{self.times(time)},"channel":"spot.trades","event":"update","result":{{"id":{id * 3},"id_market":{id},'
+                f'{{{self.times(time)},"channel":"spot.trades","event":"update",'
+                f'"result":{{"id":{id * 3},"id_market":{id},'
                 f'"create_time":{time // 1_000_000_000},"create_time_ms":"{ms}",'
                 f'"side":"{"sell" if trade.side == ASK else "buy"}","currency_pair":"{symbol}",'
                 f'"amount":"{trimmed(trade.size, listing.size_decimals)}",'
                 f'"price":"{trimmed(trade.price, listing.price_decimals)}","range":"{id}-{id}"}}}}'
             )
 
-        parts = {"id": trade.id}
+        parts: dict[str, Any] = {"id": trade.id}
         self.push(Frame(write(**parts), "trades", symbol, False, (), parts, write), time)
 
     def on_quote(self, symbol: str, topic_id: int, time: int) -> None:
@@ -127,7 +132,8 @@ class GateConnection(Connection):
         (bid, bid_size), (ask, ask_size) = market.best(BID) or (0, 0), market.best(ASK) or (0, 0)
         last = topic_id or next((t.last for t in self.exchange.topics.values() if t.symbol == symbol), 1)
         text = (
-            f'{{{self.times(time)},"channel":"spot.book_ticker","event":"update","result":{{"t":{time // MS},"u":{last},'
+            f'{{{self.times(time)},"channel":"spot.book_ticker","event":"update",'
+            f'"result":{{"t":{time // MS},"u":{last},'
             f'"s":"{symbol}","b":"{trimmed(bid, price)}","B":"{trimmed(bid_size, size)}",'
             f'"a":"{trimmed(ask, price)}","A":"{trimmed(ask_size, size)}"}}}}'
         )

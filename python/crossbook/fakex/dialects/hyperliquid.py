@@ -99,7 +99,8 @@ class HyperliquidConnection(Connection):
         listing = self.exchange.markets[symbol].listing
         return (
             f'{{"channel":"trades","data":[{{"coin":"{symbol}","side":"{"A" if trade.side == ASK else "B"}",'
-            f'"px":"{pointed(trade.price, listing.price_decimals)}","sz":"{pointed(trade.size, listing.size_decimals)}",'
+            f'"px":"{pointed(trade.price, listing.price_decimals)}",'
+            f'"sz":"{pointed(trade.size, listing.size_decimals)}",'
             f'"time":{time // MS},"hash":"0x{trade.id:064x}","tid":{trade.id * 977_351 % 2**50},'
             f'"users":["0xe9ed7e16612d676df804f5aecd16e1f9bf9ec9dd","0x6802b4267f7f2bf7003dcf993c51542245b38329"]}}]}}'
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from crossbook.fakex.truth import ASK, BID, Book, Level, Listing, Trade, top, within
@@ -124,12 +124,13 @@ class KrakenConnection(Connection):
         def write(id: int) -> str:
             return (
                 f'{{"channel":"trade","type":"update","data":[{{"symbol":"{symbol}",'
-                f'"side":"{"sell" if trade.side == ASK else "buy"}","price":{decimal(trade.price, listing.price_decimals)},'
+                f'"side":"{"sell" if trade.side == ASK else "buy"}",'
+                f'"price":{decimal(trade.price, listing.price_decimals)},'
                 f'"qty":{decimal(trade.size, listing.size_decimals)},"ord_type":"limit","trade_id":{id},'
                 f'"timestamp":"{iso(time)}"}}]}}'
             )
 
-        parts = {"id": trade.id}
+        parts: dict[str, Any] = {"id": trade.id}
         self.push(Frame(write(**parts), "trades", symbol, False, (), parts, write), time)
 
     def ticker(self, symbol: str, time: int, kind: str) -> None:

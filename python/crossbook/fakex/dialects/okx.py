@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 from crossbook.fakex.truth import ASK, BID, Level, Listing, Trade, top
@@ -32,7 +32,8 @@ class OkxConnection(Connection):
             channel, symbol = arg["channel"], arg.get("instId", "")
             if not self.exchange.knows(symbol):
                 self.control(
-                    f'{{"event":"error","msg":"Wrong URL or channel:{channel},instId:{symbol} doesn\'t exist. Please use '
+                    f'{{"event":"error",'
+                    f'"msg":"Wrong URL or channel:{channel},instId:{symbol} doesn\'t exist. Please use '
                     f'the correct URL, channel and parameters referring to API document.","code":"60018",'
                     f'"connId":"{CONNECTION}"}}',
                     now,
@@ -53,7 +54,9 @@ class OkxConnection(Connection):
                 if on:
                     self.on_quote(symbol, 0, now)
 
-    def book(self, symbol: str, levels: Sequence[Level], time: int, previous: int, last: int, *, snapshot: bool) -> None:
+    def book(
+        self, symbol: str, levels: Sequence[Level], time: int, previous: int, last: int, *, snapshot: bool
+    ) -> None:
         """Send levels."""
         listing = self.exchange.markets[symbol].listing
 
@@ -73,7 +76,7 @@ class OkxConnection(Connection):
                 f'"prevSeqId":{previous}}}]}}'
             )
 
-        parts = {"levels": levels, "previous": previous, "last": last}
+        parts: dict[str, Any] = {"levels": levels, "previous": previous, "last": last}
         self.push(Frame(write(**parts), "book", symbol, snapshot, levels, parts, write), time)
 
     def snapshot(self, symbol: str, now: int) -> None:
@@ -102,11 +105,12 @@ class OkxConnection(Connection):
             return (
                 f'{{"arg":{{"channel":"trades","instId":"{symbol}"}},"data":[{{"instId":"{symbol}","tradeId":"{id}",'
                 f'"px":"{trimmed(trade.price, listing.price_decimals)}",'
-                f'"sz":"{trimmed(trade.size, listing.size_decimals)}","side":"{"sell" if trade.side == ASK else "buy"}",'
+                f'"sz":"{trimmed(trade.size, listing.size_decimals)}",'
+                f'"side":"{"sell" if trade.side == ASK else "buy"}",'
                 f'"ts":"{time // MS}","count":"1","source":"0","seqId":{self.exchange.global_id}}}]}}'
             )
 
-        parts = {"id": trade.id}
+        parts: dict[str, Any] = {"id": trade.id}
         self.push(Frame(write(**parts), "trades", symbol, False, (), parts, write), time)
 
     def on_quote(self, symbol: str, topic_id: int, time: int) -> None:
