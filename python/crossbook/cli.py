@@ -13,6 +13,7 @@ import typer
 
 from crossbook import __version__, capture_cli, record_cli
 from crossbook.errors import DataError, Error
+from crossbook.fakex import cli as fakex_cli
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +28,7 @@ app.command()(capture_cli.replay)
 app.command()(capture_cli.verify)
 app.command()(capture_cli.convert)
 app.command()(capture_cli.venues)
+app.command()(fakex_cli.fakex)
 
 CaptureArgument = Annotated[Path, typer.Argument(help="A capture: a file, or a folder of files.")]
 Instruments = Annotated[Path | None, typer.Option(help="An instruments file (JSON or TOML) that declares units.")]

@@ -312,6 +312,9 @@ class Run:
                 self.drop_connection()
         else:
             tamper.start(fault, plan, self.symbol)
+            if fault == "trade-order":
+                for _ in range(2):
+                    exchange.trade_now(self.symbol, self.now)
 
     def unlinked(self) -> bool:
         return not self.traits.links

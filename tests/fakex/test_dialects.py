@@ -23,17 +23,6 @@ from . import inprocess, oracle
 
 PAIRS = [(name, fault) for name in EXCHANGES for fault in faults_of(name, sockets=False)]
 START = inprocess.START
-# Found by the campaign, to be mended in the engine: then these tests say so.
-KNOWN = {
-    ("bitstamp-diff", "rest-old"): "a REST snapshot that is older than all that was held is taken",
-    ("bitstamp-orders", "rest-old"): "a REST snapshot that is older than all that was held is taken",
-}
-CASES = [
-    pytest.param(
-        *pair, id="-".join(pair), marks=[pytest.mark.xfail(reason=KNOWN[pair], strict=True)] if pair in KNOWN else []
-    )
-    for pair in PAIRS
-]
 
 
 @pytest.mark.parametrize("name", EXCHANGES)
@@ -61,13 +50,12 @@ def test_a_client_reads_the_list_of_instruments_in_the_units_of_the_generator(na
         assert float(one.size_unit) <= 10.0**-listing.size_decimals * 1.0001
 
 
-@pytest.mark.parametrize(("name", "fault"), CASES)
+@pytest.mark.parametrize(("name", "fault"), PAIRS, ids=["-".join(pair) for pair in PAIRS])
 def test_books_are_the_venues_and_gaps_are_its_losses(name: str, fault: str) -> None:
     result = inprocess.run(plan(1, sockets=False, exchange=name, fault=fault))
     assert not result.problems, (result.plan, result.problems, result.injections)
 
 
-@pytest.mark.xfail(reason="later frames have lower numbers and are passed over for ever", strict=True)
 @pytest.mark.parametrize("name", ["coinbase", "bitfinex"])
 def test_a_number_of_a_frame_that_is_wrong_and_high_does_not_silence_the_connection(name: str) -> None:
     run = inprocess.Run(plan(0, sockets=False, exchange=name, fault="none"))

@@ -335,13 +335,13 @@ def open(
     listed = {(i.venue, i.symbol): i for one in responses for i in _core.listed(one)}
     sources: list[Source] = []
     for chain in _chains(identified):
-        one, protocol, symbol, described = chain[0]
+        one, protocol, symbol, known_there = chain[0]
         if protocol is None:
             sources.append(Source((one,), None, ()))
             continue
-        if described is not None:
-            described = list({i.symbol: i for _, _, _, more in chain for i in more or ()}.values())
-        found = units.of(one, responses, protocol, symbol, described)
+        if known_there is not None:
+            known_there = list({i.symbol: i for _, _, _, more in chain for i in more or ()}.values())
+        found = units.of(one, responses, protocol, symbol, known_there)
         sources.append(Source(tuple(path for path, *_ in chain), protocol, tuple(found)))
     if not any(source.protocol for source in sources):
         reasons = "; ".join(str(row["message"]) for row in unread) or f"no file of {', '.join(sorted(SUFFIXES))} in it"

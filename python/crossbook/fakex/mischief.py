@@ -121,6 +121,10 @@ class Mischief:
                 exchange.publish(market, [one], None, now)
         else:
             link.tamper.start(fault, plan, self.symbol)
+            if fault == "trade-order":
+                # Two at once, so that they are neighbours.
+                for _ in range(2):
+                    exchange.trade_now(self.symbol, now)
 
     async def _end(self, link: Link) -> None:
         fault = self.plan.fault
