@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 
@@ -21,6 +22,15 @@ FILES = {"spot": "spot-btcusdt.gz", "usdm": "usdm-btcusdt.gz", "coinm": "coinm-b
 SYMBOLS = {"spot": "BTCUSDT", "usdm": "BTCUSDT", "coinm": "BTCUSD_PERP"}
 CLEAR, LEVEL, QUOTE, TRADE, GAP = 0, 1, 2, 3, 13
 LAST, SNAPSHOT, OURS, TRADES = 1, 2, 4, 8
+
+
+@pytest.fixture(autouse=True)
+def _own_log_level() -> Iterator[None]:
+    """What a test makes of the loggers' level ends with it."""
+    logger = logging.getLogger("crossbook")
+    before = logger.level
+    yield
+    logger.setLevel(before)
 
 
 @pytest.fixture(scope="session")

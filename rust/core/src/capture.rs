@@ -15,7 +15,7 @@ use std::{io, mem};
 
 use thiserror::Error;
 
-use self::lines::{Form, Lines};
+use self::lines::{Form, Lines, MAX_LINE};
 use self::store::{RecordKind, StoreError};
 use crate::feed::{Counts, FeedError, GapRecord, Outcome, Protocol, Session, Survey};
 use crate::instrument::{Instrument, Venue};
@@ -26,6 +26,8 @@ use crate::units::Nanos;
 const MAX_FAULTS: usize = 10_000;
 /// So many frames are looked at to recognise a capture that does not say what it is.
 const LOOK: usize = 2_000;
+/// So many bytes of them at most, and of one line: a small file may unpack to a large one.
+const MAX_LOOK: usize = 16 << 20;
 
 /// What is wrong with a capture.
 #[derive(Debug, Error)]
@@ -153,7 +155,7 @@ pub fn identify(path: &Path) -> Result<Content, CaptureError> {
         let instruments = (!instruments.is_empty()).then_some(instruments);
         return Ok(Content::Connection { protocol, symbol: None, instruments, guessed: false });
     }
-    let mut lines = Lines::open(path, Arc::default())?;
+    let mut lines = Lines::open(path, Arc::default(), MAX_LOOK)?;
     let mut line = Vec::new();
     let mut any = lines.next_into(&mut line)?;
     if !any {
@@ -174,8 +176,9 @@ pub fn identify(path: &Path) -> Result<Content, CaptureError> {
         }
     }
     let mut frames = Vec::new();
-    let mut rest = false;
-    while any && frames.len() < LOOK {
+    let (mut rest, mut looked) = (false, 0);
+    while any && frames.len() < LOOK && looked < MAX_LOOK {
+        looked += line.len();
         if let Ok(parts) = lines.parts(&line) {
             match parts.kind {
                 Kind::Opened => {
@@ -246,7 +249,7 @@ pub fn survey(paths: &[PathBuf], protocol: &'static Protocol) -> Result<Vec<Inst
             }
             continue;
         }
-        let mut lines = Lines::open(path, Arc::default())?;
+        let mut lines = Lines::open(path, Arc::default(), MAX_LINE)?;
         let mut line = Vec::new();
         while let Ok(true) = lines.next_into(&mut line) {
             let Ok(parts) = lines.parts(&line) else { continue };
@@ -266,7 +269,7 @@ pub fn survey(paths: &[PathBuf], protocol: &'static Protocol) -> Result<Vec<Inst
 /// # Errors
 /// [`CaptureError`] if the file cannot be read.
 pub fn listed(path: &Path) -> Result<Vec<Instrument>, CaptureError> {
-    let mut lines = Lines::open(path, Arc::default())?;
+    let mut lines = Lines::open(path, Arc::default(), MAX_LINE)?;
     let (mut line, mut found) = (Vec::new(), Vec::new());
     while let Ok(true) = lines.next_into(&mut line) {
         let Ok(parts) = lines.parts(&line) else { continue };
@@ -480,7 +483,7 @@ impl Replay {
                 }
                 reader.map(|reader| Reader::Store(Box::new(reader))).map_err(CaptureError::from)
             } else {
-                Lines::open(&path, Arc::clone(&self.read)).map(|lines| Reader::Lines(Box::new(lines)))
+                Lines::open(&path, Arc::clone(&self.read), MAX_LINE).map(|lines| Reader::Lines(Box::new(lines)))
             };
             match reader {
                 Ok(reader) => {
@@ -500,8 +503,9 @@ impl Replay {
                 None | Some(Step::Ready) => return,
                 Some(Step::Nothing) => continue,
                 Some(Step::Broken(error)) => {
-                    // It may have been a frame.
-                    if let Some(session) = source.session.as_mut() {
+                    // It may have been a frame. Where ids or checksums prove what follows, they tell.
+                    let proved = |known: &Protocol| known.links || known.counts_frames || known.checksum.is_some();
+                    if let Some(session) = source.session.as_mut().filter(|session| !proved(session.protocol())) {
                         session.on_overflow(source.ts_recv, out);
                         session.commands().for_each(drop);
                     }

@@ -19,7 +19,7 @@ use super::{CaptureError, Kind};
 use crate::units::{Nanos, POW10};
 
 /// A line longer than this is no frame of any venue.
-const MAX_LINE: usize = 64 << 20;
+pub(super) const MAX_LINE: usize = 64 << 20;
 
 /// Which form the lines of a file have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,7 @@ pub(super) struct Lines {
     reader: BufReader<Box<dyn Read + Send>>,
     pub form: Form,
     pub line: u64,
+    longest: usize,
     /// The first line, which told the form, until it is read.
     first: Option<Vec<u8>>,
 }
@@ -62,7 +63,8 @@ impl Read for CountedFile {
 }
 
 impl Lines {
-    pub(super) fn open(path: &Path, read: Arc<AtomicU64>) -> Result<Self, CaptureError> {
+    /// Opens a file whose lines are at most `longest` bytes long.
+    pub(super) fn open(path: &Path, read: Arc<AtomicU64>, longest: usize) -> Result<Self, CaptureError> {
         let io = |source| CaptureError::Io { path: path.to_owned(), source };
         let mut file = File::open(path).map_err(io)?;
         let mut magic = Vec::with_capacity(4);
@@ -81,7 +83,8 @@ impl Lines {
             Box::new(file)
         };
         let reader = BufReader::with_capacity(1 << 18, reader);
-        let mut lines = Self { path: path.to_owned(), reader, form: Form::Timed, line: 0, first: None };
+        let path = path.to_owned();
+        let mut lines = Self { path, reader, form: Form::Timed, line: 0, longest, first: None };
         let mut first = Vec::new();
         // A file that is damaged from its first line on is reported when it is read.
         if matches!(lines.read_line(&mut first), Ok(true)) {
@@ -134,9 +137,9 @@ impl Lines {
             let count = end.unwrap_or(buffer.len());
             line.extend_from_slice(&buffer[..count]);
             self.reader.consume(end.map_or(count, |end| end + 1));
-            if line.len() > MAX_LINE {
-                let error = io::Error::new(io::ErrorKind::InvalidData, "expected lines of at most 64 MiB");
-                return Err(self.damaged(error));
+            if line.len() > self.longest {
+                let expected = format!("expected lines of at most {} MiB", self.longest >> 20);
+                return Err(self.damaged(io::Error::new(io::ErrorKind::InvalidData, expected)));
             }
             if end.is_some() {
                 self.line += 1;

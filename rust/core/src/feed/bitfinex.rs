@@ -10,7 +10,7 @@
 //! so a ticker is no quote. A book of one level is, and is what quotes are taken from.
 
 use super::json::{Decimal, Fault, FaultKind, Json, Read};
-use super::message::{Body, Change, Frame, Level, Link, Order, Symbol};
+use super::message::{Body, Change, Frame, Level, Link, MAX_NAME, Order, Symbol};
 use super::protocol::{Channel, ChecksumRule, ChecksumText, Dialect, Protocol, RestLimit, SnapshotFrom};
 use crate::instrument::{Contract, Instrument, Venue};
 use crate::units::{Nanos, Side, Unit};
@@ -226,6 +226,9 @@ impl Dialect for Bitfinex {
     }
 }
 
+/// The venue allows some thirty a connection; resubscriptions add to them.
+const MAX_CHANNELS: usize = 1 << 12;
+
 impl Bitfinex {
     #[inline]
     fn known(&self, id: u64) -> Option<(Kind, Symbol)> {
@@ -235,7 +238,12 @@ impl Bitfinex {
     }
 
     fn subscribed(&mut self, id: u64, kind: Kind, symbol: &[u8]) -> u32 {
-        let symbol = String::from_utf8_lossy(symbol);
+        // No venue has so many channels, or such names; a hostile one may not fill the memory with them.
+        if self.names.len() > MAX_CHANNELS {
+            self.names.clear();
+            self.open.clear();
+        }
+        let symbol = String::from_utf8_lossy(symbol.get(..MAX_NAME).unwrap_or(symbol));
         let at = self.names.iter().position(|name| *name == symbol).unwrap_or_else(|| {
             self.names.push(symbol.into_owned());
             self.names.len() - 1

@@ -16,7 +16,7 @@ use rustc_hash::FxHashMap;
 use serde::Deserialize;
 
 use super::json::{Decimal, Json, Read, Text};
-use super::message::{Body, Frame, Level, Link, Symbol};
+use super::message::{Body, Frame, Level, Link, MAX_NAME, Symbol};
 use super::protocol::{Channel, Dialect, KeepAlive, Protocol, RestLimit, SnapshotFrom};
 use super::step_of;
 use crate::instrument::{Contract, Instrument, Venue};
@@ -294,6 +294,9 @@ impl Bitmex {
     fn ids(&mut self, json: &Json<'_>, symbol: &[u8]) -> Read<usize> {
         if let Some(&at) = self.by_symbol.get(symbol) {
             return Ok(at);
+        }
+        if symbol.len() > MAX_NAME {
+            return Err(json.fault("a symbol of at most 96 bytes"));
         }
         if self.books.len() >= MAX_BOOKS {
             return Err(json.fault("at most 16,384 symbols on one connection"));

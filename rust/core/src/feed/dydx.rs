@@ -20,7 +20,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Deserialize;
 
 use super::json::{Json, Read, Text};
-use super::message::{Body, Frame, Level, Link, Symbol};
+use super::message::{Body, Frame, Level, Link, MAX_NAME, Symbol};
 use super::protocol::{Channel, Dialect, Protocol, RestLimit, SnapshotFrom};
 use super::{step_of, tick_decimals};
 use crate::instrument::{Contract, Instrument, Venue};
@@ -352,6 +352,7 @@ impl Dydx {
 
     /// The offsets of a book.
     fn known(&mut self, symbol: &[u8]) -> &mut FxHashMap<Place, u64> {
+        let symbol = symbol.get(..MAX_NAME).unwrap_or(symbol);
         if !self.offsets.contains_key(symbol) {
             if self.offsets.len() >= MAX_BOOKS {
                 self.offsets.clear();

@@ -10,10 +10,13 @@ use rustc_hash::FxHashSet;
 use serde::Deserialize;
 
 use super::json::{Decimal, Json, Read, Text};
-use super::message::{Body, Frame, Level, Link, Symbol};
+use super::message::{Body, Frame, Level, Link, MAX_NAME, Symbol};
 use super::protocol::{Channel, Dialect, KeepAlive, Protocol, RestLimit, SnapshotFrom};
 use crate::instrument::{Contract, Instrument, Venue};
 use crate::units::{Nanos, Side, Unit};
+
+/// The first trades of so many coins are told from later ones.
+const MAX_COINS: usize = 1 << 14;
 
 /// The protocols of this file.
 pub(super) const PROTOCOLS: &[Protocol] = &[Protocol {
@@ -216,7 +219,7 @@ impl Hyperliquid {
             if name != coin {
                 coin = name;
                 history = !self.begun.contains(name);
-                if history {
+                if history && name.len() <= MAX_NAME && self.begun.len() < MAX_COINS {
                     self.begun.insert(name.into());
                 }
             }

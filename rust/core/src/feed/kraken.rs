@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::json::{Decimal, Fault, FaultKind, Json, Read, Text};
-use super::message::{Body, Frame, Level, Link, Symbol};
+use super::message::{Body, Frame, Level, Link, MAX_NAME, Symbol};
 use super::protocol::{Channel, ChecksumRule, ChecksumText, Dialect, KeepAlive, Protocol, RestLimit, SnapshotFrom};
 use super::{step_of, tick_decimals};
 use crate::instrument::{Contract, Instrument, Venue};
@@ -303,6 +303,9 @@ impl V2Dialect {
     }
 
     fn learn(&mut self, name: &[u8], depth: u16) {
+        if name.len() > MAX_NAME {
+            return;
+        }
         if self.depths.contains_key(name) || self.depths.len() < MAX_DEPTHS {
             self.depths.insert(name.into(), depth);
         }

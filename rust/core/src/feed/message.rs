@@ -7,6 +7,9 @@ use super::json::{Decimal, Text};
 use super::protocol::Channel;
 use crate::units::{Nanos, Side};
 
+/// Longer names of symbols are not remembered: no venue has them.
+pub(crate) const MAX_NAME: usize = 96;
+
 /// A level: absolute size at a price; size 0 removes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Level {

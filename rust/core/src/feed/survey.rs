@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::json::{Decimal, FaultKind, plain};
-use super::message::{Body, Frame, Link, Symbol};
+use super::message::{Body, Frame, Link, MAX_NAME, Symbol};
 use super::protocol::{Dialect, Protocol};
 use crate::instrument::Instrument;
 use crate::units::Unit;
@@ -132,6 +132,10 @@ impl Survey {
                 Symbol::Asked => asked.unwrap_or_default(),
                 Symbol::None => continue,
             };
+            // No venue has such names; a hostile one may not fill the memory with them.
+            if symbol.len() > MAX_NAME {
+                continue;
+            }
             let seen = if symbol.is_empty() {
                 &mut self.unnamed
             } else if self.symbols.contains_key(symbol) || self.symbols.len() < Self::MAX_SYMBOLS {

@@ -189,6 +189,17 @@ pub fn store(rng: &mut Rng, budget: &mut Budget) -> Result<(), String> {
     Ok(())
 }
 
+/// A hundred lines of two MiB, packed.
+pub fn bomb() -> PathBuf {
+    let path = std::env::temp_dir().join(format!("crossbook-bomb-{}.gz", std::process::id()));
+    let file = std::fs::File::create(&path).expect("a file");
+    let mut packer = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+    let line = format!("{{\"a\":\"{}\"}}\n", "0".repeat(2 << 20));
+    (0..100).for_each(|_| packer.write_all(line.as_bytes()).expect("a line"));
+    packer.finish().expect("a file");
+    path
+}
+
 const NAMES: &[&str] = &[
     "spot-btcusdt.gz",
     "usdm-btcusdt.jsonl",

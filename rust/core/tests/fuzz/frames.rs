@@ -69,7 +69,7 @@ pub fn unpacked(path: &Path) -> Vec<u8> {
 
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| path.is_file()).collect();
     found.sort();
     found
 }
@@ -183,10 +183,18 @@ pub fn folder(protocol: &Protocol) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(protocol.name)
 }
 
+fn contents(folder: &Path) -> Vec<Vec<u8>> {
+    files(folder).iter().map(|path| std::fs::read(path).expect("a corpus file")).collect()
+}
+
+/// What earlier runs found, of frames of our own making: no conversation, only beginnings of other frames.
+pub fn found(protocol: &Protocol) -> Vec<Vec<u8>> {
+    contents(&folder(protocol).join("found"))
+}
+
 /// Frames of our own making, in the order of their names.
 pub fn own(protocol: &'static Protocol) -> Option<Stream> {
-    let read = |path: &PathBuf| std::fs::read(path).expect("a corpus file");
-    let frames: Vec<Vec<u8>> = files(&folder(protocol)).iter().map(read).collect();
+    let frames = contents(&folder(protocol));
     let symbols = Stream::new(protocol, true, frames.clone(), Vec::new()).instruments;
     // Which of them are REST bodies nobody says: any of them may be tried as one.
     let bodies = frames.iter().filter(|_| !protocol.snapshot_path.is_empty());
