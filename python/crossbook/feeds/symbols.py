@@ -125,8 +125,8 @@ class Symbols:
             for candidate in candidates:
                 listing = await self._listing(candidate, fresh=fresh)
                 found += _matches(listing, what)
-                # The first venue of a short name that has it is meant.
-                if found and UNIFIED.fullmatch(what):
+                # The first venue of a short name that has it is meant, and the venue of that very name before all.
+                if found and (UNIFIED.fullmatch(what) or candidate == venue.strip().lower()):
                     break
             if len(found) > 1 and not _is_kind(what):
                 names = ", ".join(one.name for one in found)
