@@ -239,7 +239,7 @@ impl Bitfinex {
 
     fn subscribed(&mut self, id: u64, kind: Kind, symbol: &[u8]) -> u32 {
         // No venue has so many channels, or such names; a hostile one may not fill the memory with them.
-        if self.names.len() > MAX_CHANNELS {
+        if self.names.len() > MAX_CHANNELS || self.open.len() > MAX_CHANNELS {
             self.names.clear();
             self.open.clear();
         }

@@ -14,7 +14,7 @@
 use serde::Deserialize;
 
 use super::json::{Json, Read, Text};
-use super::message::{Body, Frame, Level, Link, Symbol};
+use super::message::{Body, Frame, Level, Link, MAX_NAME, Symbol};
 use super::protocol::{Channel, Dialect, Protocol, RestLimit, SnapshotFrom};
 use super::{step_of, tick_decimals};
 use crate::instrument::{Contract, Instrument, Venue};
@@ -282,7 +282,7 @@ impl CryptoCom {
         let found = self.perpetuals.iter().position(|name| name.strip_suffix("-PERP") == Some(pair));
         let at = found.unwrap_or(self.perpetuals.len());
         if found.is_none() {
-            if at >= MAX_INDICES {
+            if at >= MAX_INDICES || pair.len() > MAX_NAME {
                 return None;
             }
             self.perpetuals.push(format!("{pair}-PERP"));

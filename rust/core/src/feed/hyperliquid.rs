@@ -100,13 +100,13 @@ impl Dialect for Hyperliquid {
         json.end()?;
         let kind = json.need(kind, "channel")?;
         if let Some(mut early) = early {
-            return self.data(&mut early, kind, out);
-        }
-        if kind == Kind::Pong {
+            self.data(&mut early, kind, out)?;
+        } else if kind == Kind::Pong {
             out.push(Symbol::None, Nanos::UNKNOWN, Body::Heartbeat);
         } else if kind != Kind::Other {
             json.need(seen, "data")?;
         }
+        self.begin(frame, out);
         Ok(())
     }
 
@@ -175,6 +175,20 @@ impl Hyperliquid {
         }
     }
 
+    /// Remembers whose history has come, once the frame is read to its end: one that is read again, or not at all, must
+    /// find things as they were.
+    fn begin(&mut self, frame: &[u8], out: &Frame) {
+        for message in &out.messages {
+            let (Symbol::At(place), Body::Trade { silent: true, .. }) = (message.symbol, &message.body) else {
+                continue;
+            };
+            let name = place.of(frame);
+            if name.len() <= MAX_NAME && self.begun.len() < MAX_COINS && !self.begun.contains(name) {
+                self.begun.insert(name.into());
+            }
+        }
+    }
+
     fn trades(&mut self, json: &mut Json<'_>, out: &mut Frame) -> Read<()> {
         let mut coin: &[u8] = b"";
         let mut history = false;
@@ -219,9 +233,6 @@ impl Hyperliquid {
             if name != coin {
                 coin = name;
                 history = !self.begun.contains(name);
-                if history && name.len() <= MAX_NAME && self.begun.len() < MAX_COINS {
-                    self.begun.insert(name.into());
-                }
             }
             let (price, size) = (json.need(price, "px")?, json.need(size, "sz")?);
             let (id, side) = (json.need(id, "tid")?, Some(json.need(side, "side")?));

@@ -17,7 +17,7 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::json::{Decimal, Json, Read, Text};
-use super::message::{Body, Change, Frame, Link, Order, Symbol};
+use super::message::{Body, Change, Frame, Link, MAX_NAME, Order, Symbol};
 use super::protocol::{Channel, Dialect, Protocol, RestLimit, SnapshotFrom};
 use crate::instrument::{Contract, Instrument, Venue};
 use crate::units::{Nanos, Side, Unit};
@@ -292,7 +292,7 @@ impl IndependentReserve {
         }
         let fault = json.fault("at most 4,096 coins on one connection");
         let text = std::str::from_utf8(coin).map_err(|_| fault)?;
-        if self.coins.len() >= MAX_COINS {
+        if self.coins.len() >= MAX_COINS || coin.len() > MAX_NAME {
             return Err(fault);
         }
         let first = self.names.len();

@@ -622,6 +622,9 @@ fn v1_tail(frame: &[u8]) -> Option<(&[u8], &[u8])> {
 fn v1_data(json: &mut Json<'_>, frame: &[u8], out: &mut Frame) -> Read<()> {
     let unnamed = Fault { at: 0, kind: FaultKind::Expected("an array that ends in a channel and a pair") };
     let (channel, pair) = v1_tail(frame).ok_or(unnamed)?;
+    if channel.contains(&b'\\') {
+        return Err(Fault { at: 0, kind: FaultKind::Escape });
+    }
     let symbol = Symbol::At(json.place(pair));
     out.symbol = Some(symbol);
     json.open()?;

@@ -1,5 +1,7 @@
 //! One connection to one venue: frames in, events and commands out.
 
+use std::borrow::Cow;
+
 use memchr::memmem;
 use rustc_hash::FxHashMap;
 
@@ -79,8 +81,6 @@ impl Session {
     const REST_PATIENCE: i64 = 60_000_000_000;
     /// A REST snapshot that did not serve is followed by another one after this time.
     const REST_PAUSE: i64 = 500_000_000;
-    /// So many gaps are listed; later ones are counted only.
-    const MAX_GAPS: usize = 1 << 20;
 
     /// A session of these instruments, each with the index that its events carry. Instruments of other venues are left
     /// out.
@@ -328,8 +328,17 @@ impl Session {
         let Some(&at) = self.by_instrument.get(&instrument) else {
             return Ok(Outcome::Other);
         };
-        let outcome = match self.dialect.read_snapshot(body, &mut self.frame) {
-            Ok(()) => self.accept(body, Some(at), ts_recv, out),
+        let mut read = self.dialect.read_snapshot(body, &mut self.frame);
+        let mut body = Cow::Borrowed(body);
+        if let Err(Fault { kind: FaultKind::Escape, .. }) = read
+            && let Some(text) = plain(&body)
+        {
+            self.frame.clear();
+            read = self.dialect.read_snapshot(&text, &mut self.frame);
+            body = Cow::Owned(text);
+        }
+        let outcome = match read {
+            Ok(()) => self.accept(&body, Some(at), ts_recv, out),
             Err(fault) => {
                 self.errors += 1;
                 let symbol = self.streams.get(at).map(|stream| stream.symbol.clone()).unwrap_or_default();
@@ -593,7 +602,6 @@ impl Session {
             }
             Body::Subscribed | Body::Heartbeat | Body::Reconnect | Body::Other => Ok(Outcome::Other),
         };
-        self.gaps.truncate(Self::MAX_GAPS);
         outcome.map_err(|refusal| self.refuse(at, message, &refusal, text, ts_recv, out))
     }
 
@@ -686,7 +694,6 @@ impl Session {
                 suspects.extend(0..self.streams.len());
             }
         }
-        self.gaps.truncate(Self::MAX_GAPS);
         let mut sink =
             Sink { out, gaps: &mut self.gaps, wanted: &mut self.wanted, ts_recv, counted: self.counter.is_some() };
         for at in suspects {

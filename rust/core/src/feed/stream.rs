@@ -327,6 +327,9 @@ impl Proof {
     }
 }
 
+/// So many gaps are listed; later ones are counted only.
+const MAX_GAPS: usize = 1 << 20;
+
 /// Where a stream's results go.
 pub(super) struct Sink<'a> {
     pub out: &'a mut Tape,
@@ -336,6 +339,14 @@ pub(super) struct Sink<'a> {
     pub ts_recv: Nanos,
     /// Whether the frames of this connection have numbers.
     pub counted: bool,
+}
+
+impl Sink<'_> {
+    fn list(&mut self, gap: GapRecord) {
+        if self.gaps.len() < MAX_GAPS {
+            self.gaps.push(gap);
+        }
+    }
 }
 
 /// What a message says of a book, beside its levels or orders.
@@ -536,7 +547,7 @@ impl Stream {
             self.counts.gaps += 1;
             let (instrument, from, until) = (self.instrument, sink.ts_recv, None);
             self.open_gap = self.open_gap.or(Some(sink.gaps.len()));
-            sink.gaps.push(GapRecord { instrument, cause, ours, unit, first, last, from, until });
+            sink.list(GapRecord { instrument, cause, ours, unit, first, last, from, until });
         }
         self.state = State::Waiting;
         self.want(sink);
@@ -574,7 +585,7 @@ impl Stream {
         self.counts.trade_gaps += 1;
         let (instrument, from) = (self.instrument, sink.ts_recv);
         let (unit, until) = (GapUnit::Trades, Some(from));
-        sink.gaps.push(GapRecord { instrument, cause, ours, unit, first: ids.0, last: ids.1, from, until });
+        sink.list(GapRecord { instrument, cause, ours, unit, first: ids.0, last: ids.1, from, until });
     }
 
     /// Forgets ids that count anew on a new connection.
@@ -998,6 +1009,9 @@ impl Stream {
         }
         self.counts.resets += u64::from(self.is_synced());
         self.resting.clear();
+        if let Some(proof) = &mut self.proof {
+            proof.clear();
+        }
         self.begin(message, sink);
         self.emit_clear(message.ts_event, id, orders.is_empty(), sink);
         self.emit_orders(message.ts_event, id, Flags::SNAPSHOT, orders, sink);
