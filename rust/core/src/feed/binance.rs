@@ -8,7 +8,7 @@
 use serde::Deserialize;
 
 use super::json::{Decimal, Fault, FaultKind, Json, Read, Text};
-use super::message::{Body, Frame, Level, Link, Symbol};
+use super::message::{Body, Frame, Link, Symbol};
 use super::protocol::{Channel, Dialect, Protocol, RestLimit, SnapshotFrom};
 use super::{step_of, tick_decimals};
 use crate::instrument::{Contract, Instrument, Venue};
@@ -267,7 +267,7 @@ impl Fields {
             b"b" | b"bids" => {
                 if json.peek() == b'[' {
                     json.once(&mut self.bids, (), "b")?;
-                    levels(json, Side::Bid, out)
+                    out.take_levels(json, Side::Bid)
                 } else if self.is_trade() {
                     json.skip()
                 } else {
@@ -282,7 +282,7 @@ impl Fields {
             b"a" | b"asks" => {
                 if json.peek() == b'[' {
                     json.once(&mut self.asks, (), "a")?;
-                    levels(json, Side::Ask, out)
+                    out.take_levels(json, Side::Ask)
                 } else if self.kind == Some(Kind::AggregateTrade) {
                     let id = json.unsigned()?;
                     json.once(&mut self.aggregate, id, "a")
@@ -433,18 +433,6 @@ fn is_partial(stream: &[u8]) -> bool {
     const MARK: &[u8] = b"@depth";
     let mark = memchr::memmem::find(stream, MARK).and_then(|at| stream.get(at + MARK.len()));
     mark.is_some_and(u8::is_ascii_digit)
-}
-
-#[inline]
-fn levels(json: &mut Json<'_>, side: Side, out: &mut Frame) -> Read<()> {
-    json.array(|json| {
-        json.open()?;
-        let price = json.decimal()?;
-        json.comma()?;
-        let size = json.decimal()?;
-        out.levels.push(Level { price, size, side });
-        json.close()
-    })
 }
 
 /// Binance's times are in ms, or in µs where the connection asked for them; ms stay below 10^14 until the year 5138.

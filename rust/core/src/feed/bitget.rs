@@ -8,7 +8,7 @@
 use serde::Deserialize;
 
 use super::json::{Decimal, Json, Read, Text};
-use super::message::{Body, Frame, Level, Link, Symbol};
+use super::message::{Body, Frame, Link, Symbol};
 use super::protocol::{Channel, ChecksumRule, ChecksumText, Dialect, KeepAlive, Protocol, RestLimit, SnapshotFrom};
 use super::step_of;
 use crate::instrument::{Contract, Instrument, Venue};
@@ -304,18 +304,6 @@ fn entries(json: &mut Json<'_>, top: &Envelope<'_>, out: &mut Frame) -> Read<()>
 }
 
 #[inline]
-fn levels(json: &mut Json<'_>, side: Side, out: &mut Frame) -> Read<()> {
-    json.array(|json| {
-        json.open()?;
-        let price = json.decimal()?;
-        json.comma()?;
-        let size = json.decimal()?;
-        out.levels.push(Level { price, size, side });
-        json.close()
-    })
-}
-
-#[inline]
 fn book(json: &mut Json<'_>, top: &Envelope<'_>, out: &mut Frame) -> Read<()> {
     let start = out.levels.len();
     let (mut bids, mut asks, mut time, mut checksum) = (None, None, None, None);
@@ -323,11 +311,11 @@ fn book(json: &mut Json<'_>, top: &Envelope<'_>, out: &mut Frame) -> Read<()> {
     json.object(|json, key| match key {
         b"asks" => {
             json.once(&mut asks, (), "asks")?;
-            levels(json, Side::Ask, out)
+            out.take_levels(json, Side::Ask)
         }
         b"bids" => {
             json.once(&mut bids, (), "bids")?;
-            levels(json, Side::Bid, out)
+            out.take_levels(json, Side::Bid)
         }
         b"ts" => {
             let ts = json.millis()?;
@@ -365,29 +353,15 @@ fn book(json: &mut Json<'_>, top: &Envelope<'_>, out: &mut Frame) -> Read<()> {
     Ok(())
 }
 
-/// The first level of a side; nothing at size 0 where the side is empty.
-fn first(json: &mut Json<'_>) -> Read<(Decimal, Decimal)> {
-    let mut best = None;
-    json.array(|json| {
-        json.open()?;
-        let price = json.decimal()?;
-        json.comma()?;
-        let size = json.decimal()?;
-        best.get_or_insert((price, size));
-        json.close()
-    })?;
-    Ok(best.unwrap_or((Decimal::ZERO, Decimal::ZERO)))
-}
-
 fn best(json: &mut Json<'_>, top: &Envelope<'_>, out: &mut Frame) -> Read<()> {
     let (mut bid, mut ask, mut time, mut last) = (None, None, None, None);
     json.object(|json, key| match key {
         b"asks" => {
-            let level = first(json)?;
+            let level = json.first_pair()?;
             json.once(&mut ask, level, "asks")
         }
         b"bids" => {
-            let level = first(json)?;
+            let level = json.first_pair()?;
             json.once(&mut bid, level, "bids")
         }
         b"ts" => {
@@ -407,14 +381,6 @@ fn best(json: &mut Json<'_>, top: &Envelope<'_>, out: &mut Frame) -> Read<()> {
     Ok(())
 }
 
-fn side(json: &mut Json<'_>) -> Read<Side> {
-    match json.text()? {
-        b"buy" => Ok(Side::Bid),
-        b"sell" => Ok(Side::Ask),
-        _ => Err(json.fault("buy or sell")),
-    }
-}
-
 /// A trade of v1: `[time, price, size, side]`, without an id.
 fn listed_trade(json: &mut Json<'_>, top: &Envelope<'_>, out: &mut Frame) -> Read<()> {
     json.open()?;
@@ -424,7 +390,7 @@ fn listed_trade(json: &mut Json<'_>, top: &Envelope<'_>, out: &mut Frame) -> Rea
     json.comma()?;
     let size = json.decimal()?;
     json.comma()?;
-    let side = Some(side(json)?);
+    let side = Some(json.side(b"buy", b"sell", "buy or sell")?);
     json.close()?;
     let symbol = Symbol::At(json.need(top.symbol, "instId")?);
     // A subscription begins with the trades before it.
@@ -451,7 +417,7 @@ fn trade(json: &mut Json<'_>, top: &Envelope<'_>, out: &mut Frame) -> Read<()> {
             json.once(&mut size, found, "size")
         }
         b"side" => {
-            let found = side(json)?;
+            let found = json.side(b"buy", b"sell", "buy or sell")?;
             json.once(&mut aggressor, found, "side")
         }
         b"tradeId" => {

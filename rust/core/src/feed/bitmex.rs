@@ -459,11 +459,7 @@ fn row(json: &mut Json<'_>, out: &mut Frame) -> Read<Row> {
 }
 
 fn side_of(json: &mut Json<'_>) -> Read<Side> {
-    match json.text()? {
-        b"Buy" => Ok(Side::Bid),
-        b"Sell" => Ok(Side::Ask),
-        _ => Err(json.fault("Buy or Sell")),
-    }
+    json.side(b"Buy", b"Sell", "Buy or Sell")
 }
 
 fn trade(json: &mut Json<'_>, history: bool, out: &mut Frame) -> Read<()> {

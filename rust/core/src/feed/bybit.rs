@@ -329,14 +329,6 @@ fn refused(text: &[u8]) -> Option<&[u8]> {
 }
 
 #[inline]
-fn side(json: &mut Json<'_>) -> Read<Side> {
-    match json.text()? {
-        b"Buy" => Ok(Side::Bid),
-        b"Sell" => Ok(Side::Ask),
-        _ => Err(json.fault("Buy or Sell")),
-    }
-}
-
 /// An id as a number; 0 where it is none, such as a UUID.
 fn number(text: &[u8]) -> u64 {
     std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or(0)
@@ -500,18 +492,6 @@ fn request(op: &str, topics: &[String], out: &mut Vec<String>) {
     }));
 }
 
-#[inline]
-fn levels(json: &mut Json<'_>, side: Side, out: &mut Frame) -> Read<()> {
-    json.array(|json| {
-        json.open()?;
-        let price = json.decimal()?;
-        json.comma()?;
-        let size = json.decimal()?;
-        out.levels.push(Level { price, size, side });
-        json.close()
-    })
-}
-
 impl Data {
     #[inline]
     fn take(&mut self, json: &mut Json<'_>, kind: Kind, out: &mut Frame) -> Read<()> {
@@ -519,11 +499,11 @@ impl Data {
             Kind::Book | Kind::Best => json.object(|json, key| match key {
                 b"b" => {
                     json.once(&mut self.bids, (), "b")?;
-                    levels(json, Side::Bid, out)
+                    out.take_levels(json, Side::Bid)
                 }
                 b"a" => {
                     json.once(&mut self.asks, (), "a")?;
-                    levels(json, Side::Ask, out)
+                    out.take_levels(json, Side::Ask)
                 }
                 b"u" => {
                     let update = json.unsigned()?;
@@ -587,7 +567,7 @@ fn trade(json: &mut Json<'_>, out: &mut Frame) -> Read<()> {
             json.once(&mut symbol, found, "s")
         }
         b"S" => {
-            let found = side(json)?;
+            let found = json.side(b"Buy", b"Sell", "Buy or Sell")?;
             json.once(&mut aggressor, found, "S")
         }
         b"v" => {
@@ -769,7 +749,7 @@ fn old_level(json: &mut Json<'_>, sized: bool, out: &mut Frame) -> Read<()> {
             json.once(&mut size, found, "size")
         }
         b"side" => {
-            let found = side(json)?;
+            let found = json.side(b"Buy", b"Sell", "Buy or Sell")?;
             json.once(&mut of, found, "side")
         }
         _ => json.skip(),
@@ -797,7 +777,7 @@ fn old_trade(json: &mut Json<'_>, out: &mut Frame) -> Read<()> {
             json.once(&mut size, found, "size")
         }
         b"side" => {
-            let found = side(json)?;
+            let found = json.side(b"Buy", b"Sell", "Buy or Sell")?;
             json.once(&mut aggressor, found, "side")
         }
         b"trade_time_ms" => {

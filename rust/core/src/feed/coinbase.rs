@@ -312,11 +312,7 @@ fn update<'a>(json: &mut Json<'a>, clock: &mut Clock<'a>, out: &mut Frame) -> Re
     let (mut side, mut time, mut price, mut size) = (None, None, None, None);
     json.object(|json, key| match key {
         b"side" => {
-            let found = match json.text()? {
-                b"bid" => Side::Bid,
-                b"offer" => Side::Ask,
-                _ => return Err(json.fault("bid or offer")),
-            };
+            let found = json.side(b"bid", b"offer", "bid or offer")?;
             json.once(&mut side, found, "side")
         }
         b"event_time" => {
@@ -582,17 +578,17 @@ impl Fields {
             }
             b"bids" => {
                 json.once(&mut self.bids, (), "bids")?;
-                exchange_levels(json, Side::Bid, out)
+                out.take_levels(json, Side::Bid)
             }
             b"asks" => {
                 json.once(&mut self.asks, (), "asks")?;
-                exchange_levels(json, Side::Ask, out)
+                out.take_levels(json, Side::Ask)
             }
             b"changes" => {
                 json.once(&mut self.changes, (), "changes")?;
                 json.array(|json| {
                     json.open()?;
-                    let side = side(json)?;
+                    let side = json.side(b"buy", b"sell", "buy or sell")?;
                     json.comma()?;
                     let price = json.decimal()?;
                     json.comma()?;
@@ -614,7 +610,7 @@ impl Fields {
                 json.once(&mut self.size, size, "size")
             }
             b"side" => {
-                let side = side(json)?;
+                let side = json.side(b"buy", b"sell", "buy or sell")?;
                 json.once(&mut self.maker, side, "side")
             }
             b"sequence" => {
@@ -707,26 +703,6 @@ impl Fields {
 }
 
 #[inline]
-fn side(json: &mut Json<'_>) -> Read<Side> {
-    match json.text()? {
-        b"buy" => Ok(Side::Bid),
-        b"sell" => Ok(Side::Ask),
-        _ => Err(json.fault("buy or sell")),
-    }
-}
-
-#[inline]
-fn exchange_levels(json: &mut Json<'_>, side: Side, out: &mut Frame) -> Read<()> {
-    json.array(|json| {
-        json.open()?;
-        let price = json.decimal()?;
-        json.comma()?;
-        let size = json.decimal()?;
-        out.levels.push(Level { price, size, side });
-        json.close()
-    })
-}
-
 /// `BTC-USD`; `BTC-PERP-INTX`. The dated futures do not tell their currencies.
 fn describe(symbol: &str) -> Option<Instrument> {
     let mut parts = symbol.split('-');

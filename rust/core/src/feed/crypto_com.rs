@@ -14,7 +14,7 @@
 use serde::Deserialize;
 
 use super::json::{Json, Read, Text};
-use super::message::{Body, Frame, Level, Link, MAX_NAME, Symbol};
+use super::message::{Body, Frame, Link, MAX_NAME, Symbol};
 use super::protocol::{Channel, Dialect, Protocol, RestLimit, SnapshotFrom};
 use super::{step_of, tick_decimals};
 use crate::instrument::{Contract, Instrument, Venue};
@@ -320,19 +320,6 @@ fn booked(channel: &[u8]) -> Option<&[u8]> {
     rest.get(..dot).filter(|name| !name.is_empty())
 }
 
-/// Levels `[price, size, orders]`.
-#[inline]
-fn levels(json: &mut Json<'_>, side: Side, out: &mut Frame) -> Read<()> {
-    json.array(|json| {
-        json.open()?;
-        let price = json.decimal()?;
-        json.comma()?;
-        let size = json.decimal()?;
-        out.levels.push(Level { price, size, side });
-        json.close()
-    })
-}
-
 #[inline]
 fn book(json: &mut Json<'_>, symbol: Symbol, snapshot: bool, out: &mut Frame) -> Read<()> {
     let start = out.levels.len();
@@ -340,22 +327,22 @@ fn book(json: &mut Json<'_>, symbol: Symbol, snapshot: bool, out: &mut Frame) ->
     json.object(|json, key| match key {
         b"asks" if snapshot => {
             json.once(&mut asks, (), "asks")?;
-            levels(json, Side::Ask, out)
+            out.take_levels(json, Side::Ask)
         }
         b"bids" if snapshot => {
             json.once(&mut bids, (), "bids")?;
-            levels(json, Side::Bid, out)
+            out.take_levels(json, Side::Bid)
         }
         b"update" if !snapshot => {
             json.once(&mut update, (), "update")?;
             json.object(|json, key| match key {
                 b"asks" => {
                     json.once(&mut asks, (), "asks")?;
-                    levels(json, Side::Ask, out)
+                    out.take_levels(json, Side::Ask)
                 }
                 b"bids" => {
                     json.once(&mut bids, (), "bids")?;
-                    levels(json, Side::Bid, out)
+                    out.take_levels(json, Side::Bid)
                 }
                 _ => json.skip(),
             })
@@ -402,11 +389,7 @@ fn trade(json: &mut Json<'_>, symbol: Symbol, silent: bool, out: &mut Frame) -> 
             json.once(&mut size, found, "q")
         }
         b"s" => {
-            let found = match json.text()? {
-                b"BUY" => Side::Bid,
-                b"SELL" => Side::Ask,
-                _ => return Err(json.fault("BUY or SELL")),
-            };
+            let found = json.side(b"BUY", b"SELL", "BUY or SELL")?;
             json.once(&mut side, found, "s")
         }
         b"t" => {

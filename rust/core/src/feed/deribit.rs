@@ -368,11 +368,7 @@ fn trade(json: &mut Json<'_>, out: &mut Frame) -> Read<()> {
             json.once(&mut id, number, "trade_seq")
         }
         b"direction" => {
-            let direction = match json.text()? {
-                b"buy" => Side::Bid,
-                b"sell" => Side::Ask,
-                _ => return Err(json.fault("buy or sell")),
-            };
+            let direction = json.side(b"buy", b"sell", "buy or sell")?;
             json.once(&mut side, direction, "direction")
         }
         b"price" => {

@@ -436,12 +436,9 @@ fn levels(
 ) -> Read<()> {
     json.array(|json| {
         if json.peek() == b'[' {
-            json.open()?;
-            let price = json.decimal()?;
-            json.comma()?;
-            let size = json.decimal()?;
+            let (price, size) = json.pair()?;
             out.levels.push(Level { price, size, side });
-            return json.close();
+            return Ok(());
         }
         let (mut price, mut size, mut offset) = (None, None, None);
         json.object(|json, key| match key {
@@ -514,11 +511,7 @@ fn trade(json: &mut Json<'_>, symbol: Text, history: bool, out: &mut Frame) -> R
     let mut forced = false;
     json.object(|json, key| match key {
         b"side" => {
-            let found = match json.text()? {
-                b"BUY" => Side::Bid,
-                b"SELL" => Side::Ask,
-                _ => return Err(json.fault("BUY or SELL")),
-            };
+            let found = json.side(b"BUY", b"SELL", "BUY or SELL")?;
             json.once(&mut side, found, "side")
         }
         b"price" => {

@@ -415,12 +415,7 @@ fn levels(json: &mut Json<'_>, side: Side, out: &mut Frame) -> Read<()> {
     }
     json.array(|json| {
         let (price, size) = if json.peek() == b'[' {
-            json.open()?;
-            let price = json.decimal()?;
-            json.comma()?;
-            let size = json.decimal()?;
-            json.close()?;
-            (price, size)
+            json.pair()?
         } else {
             let (mut price, mut size) = (None, None);
             json.object(|json, key| match key {
@@ -513,11 +508,7 @@ fn trade(json: &mut Json<'_>, out: &mut Frame) -> Read<()> {
             json.once(&mut id, found, "id")
         }
         b"side" => {
-            let found = match json.text()? {
-                b"buy" => Side::Bid,
-                b"sell" => Side::Ask,
-                _ => return Err(json.fault("buy or sell")),
-            };
+            let found = json.side(b"buy", b"sell", "buy or sell")?;
             json.once(&mut side, found, "side")
         }
         b"price" => {

@@ -168,7 +168,7 @@ impl Fields {
                 json.once(&mut self.size, size, "quantity")
             }
             b"side" => {
-                let side = side(json)?;
+                let side = json.side(b"buy", b"sell", "buy or sell")?;
                 json.once(&mut self.side, side, "side")
             }
             _ => json.skip(),
@@ -235,20 +235,11 @@ impl Fields {
     }
 }
 
-#[inline]
-fn side(json: &mut Json<'_>) -> Read<Side> {
-    match json.text()? {
-        b"buy" => Ok(Side::Bid),
-        b"sell" => Ok(Side::Ask),
-        _ => Err(json.fault("buy or sell")),
-    }
-}
-
 /// `["buy","302.75","0.00001"]`.
 #[inline]
 fn level(json: &mut Json<'_>, out: &mut Frame) -> Read<()> {
     json.open()?;
-    let side = side(json)?;
+    let side = json.side(b"buy", b"sell", "buy or sell")?;
     json.comma()?;
     let price = json.decimal()?;
     json.comma()?;

@@ -204,11 +204,7 @@ impl Hyperliquid {
                     json.once(&mut symbol, place, "coin")
                 }
                 b"side" => {
-                    let aggressor = match json.text()? {
-                        b"B" => Side::Bid,
-                        b"A" => Side::Ask,
-                        _ => return Err(json.fault("B or A")),
-                    };
+                    let aggressor = json.side(b"B", b"A", "B or A")?;
                     json.once(&mut side, aggressor, "side")
                 }
                 b"px" => {

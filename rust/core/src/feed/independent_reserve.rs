@@ -373,11 +373,7 @@ impl Data {
                 json.once(&mut self.price, found, "Price")
             }
             b"Side" => {
-                let found = match json.text()? {
-                    b"Buy" => Side::Bid,
-                    b"Sell" => Side::Ask,
-                    _ => return Err(json.fault("Buy or Sell")),
-                };
+                let found = json.side(b"Buy", b"Sell", "Buy or Sell")?;
                 json.once(&mut self.taker, found, "Side")
             }
             b"TradeDate" => {

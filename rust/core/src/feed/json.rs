@@ -4,7 +4,7 @@
 //! it reports as such: strings with escapes, which [`plain`] rewrites. Numbers keep their text: `0.00005100` and
 //! `0.000051` are one value and two texts, and some venues' checksums depend on which.
 
-use crate::units::{Nanos, POW10, UnitError, decimal_parts};
+use crate::units::{Nanos, POW10, Side, UnitError, decimal_parts};
 
 /// Nesting deeper than this is no message of any venue.
 const MAX_DEPTH: usize = 64;
@@ -452,6 +452,38 @@ impl<'a> Json<'a> {
             return Ok(None);
         }
         self.decimal().map(Some)
+    }
+
+    /// The first two elements of an array such as `["78722.3","0.38","0","10"]`: price and size of a level.
+    #[inline]
+    pub fn pair(&mut self) -> Read<(Decimal, Decimal)> {
+        self.open()?;
+        let price = self.decimal()?;
+        self.comma()?;
+        let size = self.decimal()?;
+        self.close()?;
+        Ok((price, size))
+    }
+
+    /// The first of an array of pairs; nothing at size 0 where it is empty.
+    pub fn first_pair(&mut self) -> Read<(Decimal, Decimal)> {
+        let mut first = None;
+        self.array(|json| {
+            let pair = json.pair()?;
+            first.get_or_insert(pair);
+            Ok(())
+        })?;
+        Ok(first.unwrap_or((Decimal::ZERO, Decimal::ZERO)))
+    }
+
+    /// A side, by the venue's words for it.
+    #[inline]
+    pub fn side(&mut self, bid: &[u8], ask: &[u8], expected: &'static str) -> Read<Side> {
+        match self.text()? {
+            word if word == bid => Ok(Side::Bid),
+            word if word == ask => Ok(Side::Ask),
+            _ => Err(self.fault(expected)),
+        }
     }
 
     /// The text of a number.

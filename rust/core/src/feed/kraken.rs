@@ -462,11 +462,7 @@ fn trade<'a>(json: &mut Json<'a>, silent: bool, whose: &mut Whose<'a>, out: &mut
 /// The side of whoever took: `buy` or `sell`.
 #[inline]
 pub(super) fn aggressor(json: &mut Json<'_>) -> Read<Side> {
-    match json.text()? {
-        b"buy" => Ok(Side::Bid),
-        b"sell" => Ok(Side::Ask),
-        _ => Err(json.fault("buy or sell")),
-    }
+    json.side(b"buy", b"sell", "buy or sell")
 }
 
 fn ticker<'a>(json: &mut Json<'a>, whose: &mut Whose<'a>, out: &mut Frame) -> Read<()> {
@@ -734,11 +730,7 @@ fn v1_trade(json: &mut Json<'_>, symbol: Symbol, out: &mut Frame) -> Read<()> {
     json.comma()?;
     let time = json.decimal()?.seconds()?;
     json.comma()?;
-    let side = match json.text()? {
-        b"b" => Side::Bid,
-        b"s" => Side::Ask,
-        _ => return Err(json.fault("b or s")),
-    };
+    let side = json.side(b"b", b"s", "b or s")?;
     out.push(symbol, time, Body::Trade { id: 0, price, size, side: Some(side), silent: false });
     json.close()
 }

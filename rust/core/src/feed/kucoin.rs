@@ -294,15 +294,12 @@ fn book(json: &mut Json<'_>, symbol: Symbol, out: &mut Frame) -> Read<()> {
 #[inline]
 fn levels(json: &mut Json<'_>, side: Side, out: &mut Frame) -> Read<()> {
     json.array(|json| {
-        json.open()?;
-        let price = json.decimal()?;
-        json.comma()?;
-        let size = json.decimal()?;
+        let (price, size) = json.pair()?;
         // A change at price 0 only moves the ids on.
         if !price.is_zero() {
             out.levels.push(Level { price, size, side });
         }
-        json.close()
+        Ok(())
     })
 }
 
@@ -310,11 +307,7 @@ fn matched(json: &mut Json<'_>, symbol: Symbol, out: &mut Frame) -> Read<()> {
     let (mut side, mut price, mut size, mut time, mut id) = (None, None, None, None, None);
     json.object(|json, key| match key {
         b"side" => {
-            let found = match json.text()? {
-                b"buy" => Side::Bid,
-                b"sell" => Side::Ask,
-                _ => return Err(json.fault("buy or sell")),
-            };
+            let found = json.side(b"buy", b"sell", "buy or sell")?;
             json.once(&mut side, found, "side")
         }
         b"price" => {

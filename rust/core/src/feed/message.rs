@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::json::{Decimal, Text};
+use super::json::{Decimal, Json, Read, Text};
 use super::protocol::Channel;
 use crate::units::{Nanos, Side};
 
@@ -147,6 +147,16 @@ impl Frame {
         self.counter = None;
         self.answers.clear();
         (self.channel, self.symbol, self.depth) = (None, None, None);
+    }
+
+    /// Takes one side of a book: an array of `[price, size, …]`.
+    #[inline]
+    pub fn take_levels(&mut self, json: &mut Json<'_>, side: Side) -> Read<()> {
+        json.array(|json| {
+            let (price, size) = json.pair()?;
+            self.levels.push(Level { price, size, side });
+            Ok(())
+        })
     }
 
     pub fn push(&mut self, symbol: Symbol, ts_event: Nanos, body: Body) {

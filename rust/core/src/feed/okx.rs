@@ -11,7 +11,7 @@
 use serde::Deserialize;
 
 use super::json::{Decimal, Json, Read, Text};
-use super::message::{Body, Frame, Level, Link, Symbol};
+use super::message::{Body, Frame, Link, Symbol};
 use super::protocol::{Channel, ChecksumRule, ChecksumText, Dialect, KeepAlive, Protocol, RestLimit, SnapshotFrom};
 use super::{step_of, tick_decimals};
 use crate::instrument::{Contract, Instrument, OptionTerms, Venue};
@@ -316,19 +316,6 @@ fn entries(json: &mut Json<'_>, top: &Envelope<'_>, out: &mut Frame) -> Read<()>
     })
 }
 
-/// Levels `[price, size, "0", orders]`.
-#[inline]
-fn levels(json: &mut Json<'_>, side: Side, out: &mut Frame) -> Read<()> {
-    json.array(|json| {
-        json.open()?;
-        let price = json.decimal()?;
-        json.comma()?;
-        let size = json.decimal()?;
-        out.levels.push(Level { price, size, side });
-        json.close()
-    })
-}
-
 #[inline]
 fn book(json: &mut Json<'_>, top: &Envelope<'_>, out: &mut Frame) -> Read<()> {
     let start = out.levels.len();
@@ -337,11 +324,11 @@ fn book(json: &mut Json<'_>, top: &Envelope<'_>, out: &mut Frame) -> Read<()> {
     json.object(|json, key| match key {
         b"asks" => {
             json.once(&mut asks, (), "asks")?;
-            levels(json, Side::Ask, out)
+            out.take_levels(json, Side::Ask)
         }
         b"bids" => {
             json.once(&mut bids, (), "bids")?;
-            levels(json, Side::Bid, out)
+            out.take_levels(json, Side::Bid)
         }
         b"ts" => {
             let ts = json.millis()?;
@@ -382,29 +369,15 @@ fn book(json: &mut Json<'_>, top: &Envelope<'_>, out: &mut Frame) -> Read<()> {
     Ok(())
 }
 
-/// The first level of a side; nothing at size 0 where the side is empty.
-fn first(json: &mut Json<'_>) -> Read<(Decimal, Decimal)> {
-    let mut best = None;
-    json.array(|json| {
-        json.open()?;
-        let price = json.decimal()?;
-        json.comma()?;
-        let size = json.decimal()?;
-        best.get_or_insert((price, size));
-        json.close()
-    })?;
-    Ok(best.unwrap_or((Decimal::ZERO, Decimal::ZERO)))
-}
-
 fn best(json: &mut Json<'_>, top: &Envelope<'_>, out: &mut Frame) -> Read<()> {
     let (mut bid, mut ask, mut time, mut last) = (None, None, None, None);
     json.object(|json, key| match key {
         b"asks" => {
-            let level = first(json)?;
+            let level = json.first_pair()?;
             json.once(&mut ask, level, "asks")
         }
         b"bids" => {
-            let level = first(json)?;
+            let level = json.first_pair()?;
             json.once(&mut bid, level, "bids")
         }
         b"ts" => {
@@ -444,11 +417,7 @@ fn trade(json: &mut Json<'_>, top: &Envelope<'_>, out: &mut Frame) -> Read<()> {
             json.once(&mut size, found, "sz")
         }
         b"side" => {
-            let found = match json.text()? {
-                b"buy" => Side::Bid,
-                b"sell" => Side::Ask,
-                _ => return Err(json.fault("buy or sell")),
-            };
+            let found = json.side(b"buy", b"sell", "buy or sell")?;
             json.once(&mut side, found, "side")
         }
         b"ts" => {
