@@ -4,6 +4,7 @@
 pub mod book;
 pub mod capture;
 pub mod event;
+pub mod exchange;
 pub mod feed;
 pub mod instrument;
 pub mod latency;

@@ -1,0 +1,280 @@
+//! Call auctions: one price for all.
+
+use std::collections::BTreeMap;
+
+use super::matching::fee;
+use super::{Exchange, Execution, ExecutionKind, Out, Reason, State};
+use crate::units::{Price, Side, Size};
+
+/// What an auction gives, or would give now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Indicative {
+    /// The price.
+    pub price: Price,
+    /// The volume at it.
+    pub size: Size,
+    /// Demand less supply at it.
+    pub imbalance: Size,
+}
+
+/// Ticks with the same demand and supply.
+#[derive(Clone, Copy)]
+struct Stretch {
+    lowest: i64,
+    highest: i64,
+    demand: i128,
+    supply: i128,
+}
+
+impl Stretch {
+    fn volume(&self) -> i128 {
+        self.demand.min(self.supply)
+    }
+
+    fn surplus(&self) -> i128 {
+        self.demand - self.supply
+    }
+}
+
+impl Exchange {
+    /// What an auction would give now; `None` in continuous trading, when closed, or if nothing would trade.
+    #[must_use]
+    pub fn indicative(&self) -> Option<Indicative> {
+        if matches!(self.state, State::Continuous | State::Closed) { None } else { self.clearing() }
+    }
+
+    /// Price, volume and imbalance of an auction of what is there.
+    fn clearing(&self) -> Option<Indicative> {
+        let market = |side: Side| -> i128 {
+            self.markets[side as usize].values().map(|&at| i128::from(self.book.node(at).size)).sum()
+        };
+        let (buys, sells) = (market(Side::Bid), market(Side::Ask));
+        let mut sizes: BTreeMap<i64, [i128; 2]> = BTreeMap::new();
+        for side in [Side::Bid, Side::Ask] {
+            for level in self.book.all_levels(side) {
+                let size: i128 = self.book.queue(level).map(|at| i128::from(self.open(at))).sum();
+                sizes.entry(level.price).or_default()[side as usize] += size;
+            }
+        }
+        let fit = |price: i64, size: i128, imbalance: i128| {
+            Some(Indicative {
+                price: Price(price),
+                size: Size(i64::try_from(size).ok()?),
+                imbalance: Size(i64::try_from(imbalance).unwrap_or(if imbalance < 0 { i64::MIN } else { i64::MAX })),
+            })
+        };
+        if sizes.is_empty() {
+            let size = buys.min(sells);
+            return self.anchor().filter(|_| size > 0).and_then(|price| fit(price, size, buys - sells));
+        }
+        let stretches = stretches(&sizes, buys, sells, self.rules.tick);
+        let most = stretches.iter().map(Stretch::volume).max()?;
+        if most <= 0 {
+            return None;
+        }
+        let least = stretches.iter().filter(|one| one.volume() == most).map(|one| one.surplus().abs()).min()?;
+        let best = || stretches.iter().filter(|one| one.volume() == most && one.surplus().abs() == least);
+        let lowest = best().map(|one| one.lowest).min()?;
+        let highest = best().map(|one| one.highest).max()?;
+        let price = if best().all(|one| one.surplus() > 0) {
+            highest
+        } else if best().all(|one| one.surplus() < 0) {
+            lowest
+        } else {
+            let wanted = match self.reference {
+                Some(reference) => i128::from(reference.clamp(lowest, highest)),
+                None => (i128::from(lowest) + i128::from(highest)).div_euclid(2),
+            };
+            // Down to a tick, which stays above the lowest, itself on a tick.
+            let tick = i128::from(self.rules.tick);
+            i64::try_from(wanted.div_euclid(tick) * tick).unwrap_or(lowest).max(lowest)
+        };
+        let at = best().find(|one| (one.lowest..=one.highest).contains(&price))?;
+        fit(price, at.volume(), at.surplus())
+    }
+
+    /// Trades everything that can trade at one price.
+    pub(super) fn uncross(&mut self, out: Out<'_>) {
+        let Some(clearing) = self.clearing() else { return };
+        out(&Execution {
+            sequence: self.sequence,
+            kind: ExecutionKind::Auction,
+            price: clearing.price,
+            size: clearing.size,
+            remaining: clearing.imbalance,
+            ..Execution::EMPTY
+        });
+        let price = clearing.price.0;
+        let buyers = self.takers(Side::Bid, price, clearing.size.0);
+        let sellers = self.takers(Side::Ask, price, clearing.size.0);
+        self.pair(&buyers, &sellers, price, out);
+        self.print(price);
+        self.reference = Some(price);
+        for (at, size) in sums(&buyers).into_iter().chain(sums(&sellers)) {
+            self.settle_fill(at, size, out);
+        }
+    }
+
+    /// Who trades how much, in order: market orders, then by price displayed slices, hidden orders and reserves.
+    fn takers(&self, side: Side, price: i64, volume: i64) -> Vec<(u32, i64)> {
+        let mut left = volume;
+        let mut takers = Vec::new();
+        let mut add = |at: u32, size: i64| {
+            let size = size.min(left);
+            if size > 0 {
+                takers.push((at, size));
+                left -= size;
+            }
+            left > 0
+        };
+        for &at in self.markets[side as usize].values() {
+            if !add(at, self.book.node(at).size) {
+                return takers;
+            }
+        }
+        for level in self.book.all_levels(side) {
+            let beyond = if side == Side::Bid { level.price < price } else { level.price > price };
+            if beyond {
+                break;
+            }
+            for at in self.book.shown(level) {
+                if !add(at, self.book.node(at).size) {
+                    return takers;
+                }
+            }
+            let reserves = self.book.shown(level).filter_map(|at| {
+                self.extra(at).filter(|extra| extra.reserve > 0).map(|extra| (extra.entered, at, extra.reserve))
+            });
+            let hidden = self
+                .book
+                .unseen(level)
+                .map(|at| (self.extra(at).map_or(0, |extra| extra.entered), at, self.book.node(at).size));
+            let mut behind: Vec<(u64, u32, i64)> = reserves.chain(hidden).collect();
+            behind.sort_unstable();
+            for (_, at, size) in behind {
+                if !add(at, size) {
+                    return takers;
+                }
+            }
+        }
+        takers
+    }
+
+    /// Buyers and sellers in their orders, paired off.
+    fn pair(&self, buyers: &[(u32, i64)], sellers: &[(u32, i64)], price: i64, out: Out<'_>) {
+        let mut sellers = sellers.iter().copied();
+        let Some(mut seller) = sellers.next() else { return };
+        let mut open: BTreeMap<u32, i64> = buyers.iter().map(|&(at, _)| (at, self.open(at))).collect();
+        for &(buyer, size) in buyers {
+            let mut size = size;
+            while size > 0 {
+                if seller.1 == 0 {
+                    match sellers.next() {
+                        Some(next) => seller = next,
+                        None => return,
+                    }
+                }
+                let traded = size.min(seller.1);
+                size -= traded;
+                seller.1 -= traded;
+                let left = open.entry(buyer).or_default();
+                *left -= traded;
+                let (bought, sold) = (self.book.node(buyer), self.book.node(seller.0));
+                let pays = |account| fee(price, traded, self.tier(account).auction);
+                out(&Execution {
+                    sequence: self.sequence,
+                    kind: ExecutionKind::Trade,
+                    order_id: bought.id,
+                    counter_id: sold.id,
+                    price: Price(price),
+                    size: Size(traded),
+                    remaining: Size(*left),
+                    fee: pays(bought.tag.account),
+                    counter_fee: pays(sold.tag.account),
+                    account: bought.tag.account,
+                    counter_account: sold.tag.account,
+                    ..Execution::EMPTY
+                });
+            }
+        }
+    }
+
+    /// Takes from an order what it traded in an auction. Alternatives go now, after the auction's trades.
+    fn settle_fill(&mut self, at: u32, size: i64, out: Out<'_>) {
+        // An alternative that traded itself may have been ended with the other.
+        if self.extra(at).is_some_and(|extra| extra.at != at) {
+            return;
+        }
+        let open = self.open(at);
+        if size == open {
+            let partner = self.end(at);
+            return self.cancel_linked(partner, out);
+        }
+        let slice = self.book.node(at).size;
+        if size < slice {
+            self.book.shrink(at, size);
+        } else {
+            let level = self.book.level_of(at);
+            let (side, level_price) = (level.side, level.price);
+            let left = open - size;
+            let mut shown = left;
+            if let Some(extra) = self.extra_mut(at) {
+                shown = extra.display.min(left);
+                extra.reserve = left - shown;
+            }
+            self.book.leave(at);
+            self.book.resize(at, shown);
+            self.book.join(at, side, level_price, false);
+            let node = self.book.node(at);
+            out(&Execution {
+                sequence: self.sequence,
+                kind: ExecutionKind::Replenished,
+                order_id: node.id,
+                price: Price(level_price),
+                size: Size(shown),
+                remaining: Size(left),
+                account: node.tag.account,
+                side: Some(side),
+                ..Execution::EMPTY
+            });
+        }
+        let partner = self.unlink(at);
+        if partner != crate::book::orders::NONE {
+            self.cancel(partner, Reason::Linked, out);
+        }
+    }
+}
+
+/// Amounts by order, in the order of their first appearance: an iceberg may trade its slice and its reserve.
+fn sums(takers: &[(u32, i64)]) -> Vec<(u32, i64)> {
+    let mut places: BTreeMap<u32, usize> = BTreeMap::new();
+    let mut sums: Vec<(u32, i64)> = Vec::new();
+    for &(at, size) in takers {
+        let place = *places.entry(at).or_insert(sums.len());
+        if place == sums.len() {
+            sums.push((at, size));
+        } else {
+            sums[place].1 += size;
+        }
+    }
+    sums
+}
+
+/// Every price, and what lies between two of them if a tick does.
+fn stretches(sizes: &BTreeMap<i64, [i128; 2]>, buys: i128, sells: i128, tick: i64) -> Vec<Stretch> {
+    let mut demand = buys + sizes.values().map(|size| size[0]).sum::<i128>();
+    let mut supply = sells;
+    let mut all: Vec<Stretch> = Vec::with_capacity(2 * sizes.len());
+    for (&price, size) in sizes {
+        if let Some(before) = all.last() {
+            let (lowest, highest) = (before.highest.saturating_add(tick), price.saturating_sub(tick));
+            if lowest <= highest {
+                all.push(Stretch { lowest, highest, demand, supply });
+            }
+        }
+        supply += size[1];
+        all.push(Stretch { lowest: price, highest: price, demand, supply });
+        demand -= size[0];
+    }
+    all
+}

@@ -1,0 +1,780 @@
+//! Who trades with whom.
+
+use super::checks::crosses;
+use super::{
+    Action, Command, Exchange, Execution, ExecutionKind, Extra, Incoming, OrderType, Out, PostOnly, Priority, Reason,
+    SelfTrade, State, Stop, Terms, TimeInForce, Where,
+};
+use crate::book::orders::NONE;
+use crate::units::{Nanos, Price, Side, Size};
+
+/// The short way of plain orders.
+impl Exchange {
+    /// Lets the clock run if that is all a time does now.
+    #[inline]
+    fn plain_time(&mut self, ts: Nanos) -> bool {
+        if ts != Nanos::UNKNOWN {
+            if ts.0 < self.clock {
+                return false;
+            }
+            self.clock = ts.0;
+        }
+        true
+    }
+
+    #[inline]
+    fn fits(&self, price: i64, size: i64) -> bool {
+        let rules = &self.rules;
+        size >= rules.min_size
+            && size <= rules.max_size
+            && price != Command::UNSET
+            && (rules.tick == 1 || price % rules.tick == 0)
+            && (rules.lot == 1 || size % rules.lot == 0)
+    }
+
+    #[inline]
+    pub(super) fn plain_order(&mut self, command: &Command, out: &mut impl FnMut(&Execution)) {
+        let (id, price, size) = (command.order_id, command.price.0, command.size.0);
+        if id == 0 || !self.fits(price, size) || !self.plain_time(command.ts) || self.book.find(id).is_some() {
+            self.sequence -= 1;
+            return self.apply_any(command, out);
+        }
+        let terms =
+            Terms { account: command.account, extra: NONE, time_in_force: command.time_in_force, ..Terms::default() };
+        out(&Execution {
+            sequence: self.sequence,
+            order_id: id,
+            price: command.price,
+            size: command.size,
+            remaining: command.size,
+            account: command.account,
+            side: Some(command.side),
+            ..Execution::EMPTY
+        });
+        self.plain_match(id, command.side, price, size, terms, NONE, out);
+    }
+
+    #[inline]
+    pub(super) fn plain_cancel(&mut self, command: &Command, out: &mut impl FnMut(&Execution)) {
+        if let Some(at) = self.book.find(command.order_id) {
+            let node = self.book.node(at);
+            let (terms, size) = (node.tag, node.size);
+            if terms.extra == NONE && (command.account == 0 || command.account == terms.account) {
+                let level = self.book.level_of(at);
+                let (side, price) = (level.side, level.price);
+                self.book.leave(at);
+                self.book.forget(at);
+                return out(&Execution {
+                    sequence: self.sequence,
+                    kind: ExecutionKind::Cancelled,
+                    reason: Reason::Requested,
+                    order_id: command.order_id,
+                    price: Price(price),
+                    size: Size(size),
+                    remaining: Size(0),
+                    account: terms.account,
+                    side: Some(side),
+                    ..Execution::EMPTY
+                });
+            }
+        }
+        self.sequence -= 1;
+        self.apply_any(command, out);
+    }
+
+    #[inline]
+    pub(super) fn plain_change(&mut self, command: &Command, out: &mut impl FnMut(&Execution)) {
+        let (price, size) = (command.price.0, command.size.0);
+        let found = if self.fits(price, size) { self.book.find(command.order_id) } else { None };
+        let Some(at) = found else {
+            self.sequence -= 1;
+            return self.apply_any(command, out);
+        };
+        let node = self.book.node(at);
+        let (terms, open) = (node.tag, node.size);
+        if terms.extra != NONE
+            || terms.self_trade != SelfTrade::None
+            || terms.post_only != PostOnly::No
+            || command.account != 0 && command.account != terms.account
+            || !self.plain_time(command.ts)
+        {
+            self.sequence -= 1;
+            return self.apply_any(command, out);
+        }
+        let level = self.book.level_of(at);
+        let (side, old) = (level.side, level.price);
+        let execution = Execution {
+            sequence: self.sequence,
+            kind: ExecutionKind::Modified,
+            order_id: command.order_id,
+            price: command.price,
+            size: command.size,
+            remaining: command.size,
+            account: terms.account,
+            side: Some(side),
+            ..Execution::EMPTY
+        };
+        if command.action == Action::Modify && price == old && size <= open {
+            self.book.shrink(at, open - size);
+            return out(&execution);
+        }
+        self.book.leave(at);
+        out(&execution);
+        self.plain_match(command.order_id, side, price, size, terms, at, out);
+    }
+
+    /// Trades and rests, cancels or ends an order. `at` is its node if it has one.
+    #[inline]
+    #[allow(clippy::too_many_arguments)] // an `Incoming` in registers
+    fn plain_match(
+        &mut self,
+        id: u64,
+        side: Side,
+        price: i64,
+        size: i64,
+        terms: Terms,
+        at: u32,
+        out: &mut impl FnMut(&Execution),
+    ) {
+        let mut open = size;
+        while let Some(level) = self.book.best_level(side.opposite()) {
+            if !crosses(side, price, level.price) {
+                break;
+            }
+            let maker = level.first();
+            let traded_at = level.price;
+            let node = self.book.node(maker);
+            if node.tag.extra != NONE {
+                let mut incoming = Incoming { open, traded: open < size, ..Incoming::of(id, side, price, open, terms) };
+                incoming.at = at;
+                self.take(&mut incoming, out);
+                self.finish(incoming, out);
+                // An alternative may have gone, a stop's print come: nothing else can be due in the short way.
+                return;
+            }
+            let traded = open.min(node.size);
+            let (counter_id, counter_account) = (node.id, node.tag.account);
+            let whole = traded == node.size;
+            open -= traded;
+            if whole {
+                self.book.leave(maker);
+                self.book.forget(maker);
+            } else {
+                self.book.shrink(maker, traded);
+            }
+            self.last = Some(traded_at);
+            if self.reference.is_none() {
+                self.reference = Some(traded_at);
+            }
+            out(&Execution {
+                sequence: self.sequence,
+                kind: ExecutionKind::Trade,
+                order_id: id,
+                counter_id,
+                price: Price(traded_at),
+                size: Size(traded),
+                remaining: Size(open),
+                account: terms.account,
+                counter_account,
+                side: Some(side),
+                ..Execution::EMPTY
+            });
+            if open == 0 {
+                if at != NONE {
+                    self.book.forget(at);
+                }
+                return;
+            }
+        }
+        if terms.time_in_force == TimeInForce::Ioc || !self.plain_rest(id, side, price, open, terms, at) {
+            let reason = if terms.time_in_force == TimeInForce::Ioc { Reason::Ioc } else { Reason::TooLarge };
+            out(&Execution {
+                sequence: self.sequence,
+                kind: ExecutionKind::Cancelled,
+                reason,
+                order_id: id,
+                price: Price(price),
+                size: Size(open),
+                remaining: Size(0),
+                account: terms.account,
+                side: Some(side),
+                ..Execution::EMPTY
+            });
+        }
+    }
+
+    #[inline]
+    fn plain_rest(&mut self, id: u64, side: Side, price: i64, open: i64, terms: Terms, at: u32) -> bool {
+        if at == NONE {
+            return self.book.insert(id, side, price, open, terms).is_some();
+        }
+        self.book.resize(at, open);
+        if self.book.join(at, side, price, false) {
+            return true;
+        }
+        self.book.forget(at);
+        false
+    }
+}
+
+impl Incoming {
+    pub(super) const fn of(id: u64, side: Side, limit: i64, open: i64, terms: Terms) -> Self {
+        Self { id, side, limit, open, terms, at: NONE, link: NONE, only: Command::UNSET, stop: Stop::No, traded: false }
+    }
+}
+
+/// The general way.
+impl Exchange {
+    /// Trades an order as far as it goes.
+    pub(super) fn take(&mut self, incoming: &mut Incoming, out: Out<'_>) {
+        while incoming.open > 0 && incoming.stop == Stop::No {
+            let Some(level) = self.book.best_level(incoming.side.opposite()) else { return };
+            let price = level.price;
+            if !self.reaches(incoming, price) {
+                return;
+            }
+            if !self.in_band(price) {
+                incoming.stop = Stop::Band;
+                return;
+            }
+            if self.rules.priority != Priority::PriceTime && level.first_shown() != NONE {
+                self.share(incoming, price, out);
+                continue;
+            }
+            let maker = level.first();
+            if self.is_own(incoming, maker) {
+                self.prevent(incoming, maker, out);
+            } else {
+                let size = incoming.open.min(self.book.node(maker).size);
+                self.trade(incoming, maker, price, size, out);
+            }
+        }
+    }
+
+    fn is_own(&self, incoming: &Incoming, maker: u32) -> bool {
+        let account = self.book.node(maker).tag.account;
+        incoming.terms.self_trade != SelfTrade::None && account != 0 && account == incoming.terms.account
+    }
+
+    /// An order of its own account stands in its way.
+    fn prevent(&mut self, incoming: &mut Incoming, maker: u32, out: Out<'_>) {
+        match incoming.terms.self_trade {
+            SelfTrade::None => {}
+            SelfTrade::CancelNewest => incoming.stop = Stop::SelfTrade,
+            SelfTrade::CancelOldest => self.cancel_own(incoming, maker, out),
+            SelfTrade::CancelBoth => {
+                self.cancel_own(incoming, maker, out);
+                if incoming.stop == Stop::No {
+                    incoming.stop = Stop::SelfTrade;
+                }
+            }
+            SelfTrade::Decrement => self.decrement(incoming, maker, out),
+        }
+    }
+
+    /// Cancels a resting order of the incoming one's account. If they are each other's alternatives, both end.
+    fn cancel_own(&mut self, incoming: &mut Incoming, maker: u32, out: Out<'_>) {
+        self.part(incoming, maker);
+        self.cancel(maker, Reason::SelfTrade, out);
+    }
+
+    /// If the two are each other's alternatives: the link is gone, and the incoming order stops.
+    fn part(&mut self, incoming: &mut Incoming, maker: u32) -> bool {
+        let partner = self.extra(maker).map_or(NONE, |extra| extra.link);
+        if partner == NONE || partner != incoming.at {
+            return false;
+        }
+        self.unlink(maker);
+        incoming.link = NONE;
+        incoming.stop = Stop::Linked;
+        true
+    }
+
+    fn decrement(&mut self, incoming: &mut Incoming, maker: u32, out: Out<'_>) {
+        let size = incoming.open.min(self.book.node(maker).size);
+        let price = self.book.level_of(maker).price;
+        incoming.open -= size;
+        out(&Execution {
+            kind: ExecutionKind::Decremented,
+            counter_id: self.book.node(maker).id,
+            counter_account: self.book.node(maker).tag.account,
+            price: Price(price),
+            size: Size(size),
+            remaining: Size(incoming.open),
+            ..self.about(incoming)
+        });
+        if self.use_up(maker, size, out) {
+            let maker_price = price;
+            self.part(incoming, maker);
+            self.end_empty(maker, maker_price, out);
+        }
+        if incoming.open == 0 {
+            out(&Execution {
+                kind: ExecutionKind::Cancelled,
+                reason: Reason::SelfTrade,
+                price: Price(incoming.limit),
+                size: Size(0),
+                remaining: Size(0),
+                ..self.about(incoming)
+            });
+        }
+    }
+
+    /// An order that was decremented to nothing.
+    fn end_empty(&mut self, at: u32, price: i64, out: Out<'_>) {
+        let node = self.book.node(at);
+        let execution = Execution {
+            sequence: self.sequence,
+            kind: ExecutionKind::Cancelled,
+            reason: Reason::SelfTrade,
+            order_id: node.id,
+            price: Price(price),
+            size: Size(0),
+            remaining: Size(0),
+            account: node.tag.account,
+            side: Some(self.side_of(at)),
+            ..Execution::EMPTY
+        };
+        out(&execution);
+        let partner = self.end(at);
+        self.cancel_linked(partner, out);
+    }
+
+    /// What every execution about an incoming order says.
+    fn about(&self, incoming: &Incoming) -> Execution {
+        Execution {
+            sequence: self.sequence,
+            order_id: incoming.id,
+            account: incoming.terms.account,
+            side: Some(incoming.side),
+            ..Execution::EMPTY
+        }
+    }
+
+    /// One trade with a resting order, and what follows from it at once.
+    pub(super) fn trade(&mut self, incoming: &mut Incoming, maker: u32, price: i64, size: i64, out: Out<'_>) {
+        let node = self.book.node(maker);
+        let (counter_id, counter_account) = (node.id, node.tag.account);
+        incoming.open -= size;
+        self.print(price);
+        let (fee, counter_fee) = self.fees(incoming.terms.account, counter_account, price, size);
+        out(&Execution {
+            kind: ExecutionKind::Trade,
+            counter_id,
+            counter_account,
+            price: Price(price),
+            size: Size(size),
+            remaining: Size(incoming.open),
+            fee,
+            counter_fee,
+            ..self.about(incoming)
+        });
+        let whole = self.use_up(maker, size, out);
+        let mutual = self.part(incoming, maker);
+        if whole {
+            let partner = self.end(maker);
+            self.cancel_linked(partner, out);
+        } else if mutual {
+            self.cancel(maker, Reason::Linked, out);
+        } else {
+            let partner = self.unlink(maker);
+            self.cancel_linked(partner, out);
+        }
+        if !incoming.traded {
+            incoming.traded = true;
+            let partner = std::mem::replace(&mut incoming.link, NONE);
+            if partner != NONE {
+                self.unlink(partner);
+                self.cancel_linked(partner, out);
+            }
+        }
+    }
+
+    /// Takes so much of a resting order's slice. A slice that is used up is followed by the next. Returns whether
+    /// nothing is left of the order, which then still stands in the book with its last slice.
+    fn use_up(&mut self, maker: u32, size: i64, out: Out<'_>) -> bool {
+        if size < self.book.node(maker).size {
+            self.book.shrink(maker, size);
+            return false;
+        }
+        let Some(extra) = self.extra_mut(maker).filter(|extra| extra.reserve > 0) else { return true };
+        let slice = extra.display.min(extra.reserve);
+        extra.reserve -= slice;
+        let open = extra.reserve + slice;
+        let level = self.book.level_of(maker);
+        let (side, price) = (level.side, level.price);
+        self.book.leave(maker);
+        self.book.resize(maker, slice);
+        // It fits: more than that was there before.
+        self.book.join(maker, side, price, false);
+        let node = self.book.node(maker);
+        out(&Execution {
+            sequence: self.sequence,
+            kind: ExecutionKind::Replenished,
+            order_id: node.id,
+            price: Price(price),
+            size: Size(slice),
+            remaining: Size(open),
+            account: node.tag.account,
+            side: Some(side),
+            ..Execution::EMPTY
+        });
+        false
+    }
+
+    pub(super) fn print(&mut self, price: i64) {
+        self.last = Some(price);
+        if self.reference.is_none() {
+            self.reference = Some(price);
+        }
+        if self.prints.back() != Some(&price) && self.stops.iter().any(|stops| !stops.is_empty()) {
+            self.prints.push_back(price);
+        }
+    }
+
+    /// One round of pro-rata at a price that has displayed orders.
+    fn share(&mut self, incoming: &mut Incoming, price: i64, out: Out<'_>) {
+        let Priority::ProRata { top_order, top_max, min_allocation } = self.rules.priority else { return };
+        let side = incoming.side.opposite();
+        let mode = incoming.terms.self_trade;
+        let queue = |exchange: &Self| -> Vec<u32> {
+            exchange.book.level_at(side, price).map_or_else(Vec::new, |level| exchange.book.shown(level).collect())
+        };
+        let shown = queue(self);
+        let own: Vec<u32> = shown.iter().copied().filter(|&at| self.is_own(incoming, at)).collect();
+        if matches!(mode, SelfTrade::CancelOldest | SelfTrade::CancelBoth | SelfTrade::Decrement) {
+            for &at in &own {
+                if incoming.open == 0 || incoming.stop != Stop::No || !self.book.rests(at) {
+                    continue;
+                }
+                if mode == SelfTrade::Decrement {
+                    self.decrement(incoming, at, out);
+                } else {
+                    self.cancel_own(incoming, at, out);
+                }
+            }
+            if mode == SelfTrade::Decrement && !own.is_empty() {
+                // The level has changed: what is left of own slices is met first again.
+                return;
+            }
+        }
+        let mut shares = std::mem::take(&mut self.shares);
+        shares.clear();
+        shares.extend(queue(self).into_iter().filter(|&at| !self.is_own(incoming, at)).map(|at| (at, 0)));
+        if incoming.stop == Stop::No && incoming.open > 0 {
+            self.allocate(&mut shares, incoming.open, side, price, (top_order, top_max, min_allocation));
+            for &(at, size) in &shares {
+                // A trade may have cancelled an alternative further back, or the incoming order itself.
+                if size > 0 && incoming.stop == Stop::No && self.book.rests(at) {
+                    self.trade(incoming, at, price, size, out);
+                }
+            }
+        }
+        self.shares = shares;
+        if !own.is_empty()
+            && matches!(mode, SelfTrade::CancelNewest | SelfTrade::CancelBoth)
+            && incoming.open > 0
+            && incoming.stop == Stop::No
+        {
+            incoming.stop = Stop::SelfTrade;
+        }
+    }
+
+    /// Who gets how much of `size`.
+    fn allocate(
+        &self,
+        shares: &mut [(u32, i64)],
+        size: i64,
+        side: Side,
+        price: i64,
+        (top_order, top_max, min_allocation): (bool, i64, i64),
+    ) {
+        let mut rest = size;
+        let top = self
+            .book
+            .level_at(side, price)
+            .map_or(NONE, |level| if level.top == level.first_shown() { level.top } else { NONE });
+        if top_order
+            && let Some((at, share)) = shares.first_mut()
+            && *at == top
+        {
+            let most = if top_max == 0 { i64::MAX } else { top_max };
+            *share = rest.min(self.book.node(*at).size).min(most);
+            rest -= *share;
+        }
+        let free = |(at, share): &(u32, i64)| self.book.node(*at).size - share;
+        let total: i128 = shares.iter().map(|one| i128::from(free(one))).sum();
+        if total == 0 {
+            return;
+        }
+        let part = i128::from(rest).min(total);
+        let mut left = rest;
+        for one in shares.iter_mut() {
+            // At most what is free, which fits.
+            let share = i64::try_from(part * i128::from(free(one)) / total).unwrap_or(0);
+            let share = share - share % self.rules.lot;
+            if share >= min_allocation {
+                one.1 += share;
+                left -= share;
+            }
+        }
+        for one in shares.iter_mut() {
+            let more = left.min(free(one));
+            one.1 += more;
+            left -= more;
+        }
+    }
+
+    /// What becomes of an order that has traded as far as it can: it ends, rests or is cancelled.
+    pub(super) fn finish(&mut self, incoming: Incoming, out: Out<'_>) {
+        let (order_type, time) = (incoming.terms.order_type, incoming.terms.time_in_force);
+        let fleeting = matches!(time, TimeInForce::Ioc | TimeInForce::Fok)
+            || incoming.limit == Command::UNSET && order_type != OrderType::MarketToLimit;
+        let reason = match incoming.stop {
+            _ if incoming.open == 0 => Reason::None,
+            Stop::SelfTrade => Reason::SelfTrade,
+            Stop::Linked => Reason::Linked,
+            Stop::Band if fleeting => Reason::Halted,
+            _ if time == TimeInForce::Ioc => Reason::Ioc,
+            _ if time == TimeInForce::Fok => Reason::Fok,
+            _ if fleeting => Reason::NoLiquidity,
+            _ if self.rest(&incoming) => Reason::None,
+            _ => Reason::TooLarge,
+        };
+        if incoming.open > 0 && reason != Reason::None {
+            out(&Execution {
+                kind: ExecutionKind::Cancelled,
+                reason,
+                price: Price(if order_type == OrderType::Market { Command::UNSET } else { incoming.limit }),
+                size: Size(incoming.open),
+                remaining: Size(0),
+                ..self.about(&incoming)
+            });
+        }
+        if incoming.open == 0 || reason != Reason::None {
+            let partner = if incoming.at == NONE { incoming.link } else { self.end(incoming.at) };
+            self.cancel_linked(partner, out);
+        }
+        if incoming.stop == Stop::Band {
+            self.halt(out);
+        }
+    }
+
+    /// Puts what is left of an order at the tail of its price. False if the sizes there would not fit.
+    pub(super) fn rest(&mut self, incoming: &Incoming) -> bool {
+        let mut terms = incoming.terms;
+        let peg = matches!(terms.order_type, OrderType::PegPrimary | OrderType::PegMid);
+        if !peg {
+            // It waits for nothing any more.
+            terms.order_type = OrderType::Limit;
+        }
+        let at = if incoming.at == NONE {
+            match self.book.park(incoming.id, incoming.open, terms) {
+                Some(at) => at,
+                None => return false,
+            }
+        } else {
+            incoming.at
+        };
+        self.book.tag_mut(at).order_type = terms.order_type;
+        let mut slice = incoming.open;
+        let mut hidden = false;
+        if let Some(extra) = self.extra_mut(at) {
+            hidden = extra.display == 0 || peg;
+            if extra.display > 0 && extra.display < slice {
+                extra.reserve = slice - extra.display;
+                slice = extra.display;
+            } else {
+                extra.reserve = 0;
+            }
+            extra.place = Where::Book;
+            if !peg {
+                extra.price = incoming.limit;
+                extra.trigger = Command::UNSET;
+            }
+        }
+        self.book.resize(at, slice);
+        if self.book.join(at, incoming.side, incoming.limit, hidden) {
+            return true;
+        }
+        if incoming.at == NONE {
+            self.book.forget(at);
+        }
+        false
+    }
+
+    /// Takes an order out and says why, then its alternative.
+    pub(super) fn cancel(&mut self, at: u32, reason: Reason, out: Out<'_>) {
+        let order = self.as_command(at);
+        let price = if self.book.rests(at) { self.book.level_of(at).price } else { order.price.0 };
+        out(&Execution {
+            sequence: self.sequence,
+            kind: ExecutionKind::Cancelled,
+            reason,
+            order_id: order.order_id,
+            price: Price(price),
+            size: order.size,
+            remaining: Size(0),
+            account: order.account,
+            side: Some(order.side),
+            ..Execution::EMPTY
+        });
+        let partner = self.end(at);
+        self.cancel_linked(partner, out);
+    }
+
+    /// Takes out an order whose alternative is gone, if there is one.
+    pub(super) fn cancel_linked(&mut self, partner: u32, out: Out<'_>) {
+        if partner != NONE {
+            self.cancel(partner, Reason::Linked, out);
+        }
+    }
+
+    /// Ends the alternation of two orders and returns the other one.
+    pub(super) fn unlink(&mut self, at: u32) -> u32 {
+        let Some(extra) = self.extra_mut(at) else { return NONE };
+        let partner = std::mem::replace(&mut extra.link, NONE);
+        if partner != NONE
+            && let Some(other) = self.extra_mut(partner)
+        {
+            other.link = NONE;
+        }
+        partner
+    }
+
+    pub(super) fn side_of(&self, at: u32) -> Side {
+        if self.book.rests(at) {
+            self.book.level_of(at).side
+        } else {
+            self.extra(at).map_or(Side::Bid, |extra| extra.side)
+        }
+    }
+
+    /// Forgets an order wherever it stands, and returns its alternative, which has none any more.
+    pub(super) fn end(&mut self, at: u32) -> u32 {
+        let partner = self.unlink(at);
+        self.book.leave(at);
+        let index = self.book.node(at).tag.extra;
+        if index != NONE {
+            self.stop_waiting(at);
+            let extra = &mut self.extras[index as usize];
+            self.expiries.remove(&(extra.expires, extra.entered));
+            extra.at = NONE;
+            self.free_extras.push(index);
+        }
+        self.book.forget(at);
+        partner
+    }
+
+    /// Gives an order a node outside the book and what only some orders have.
+    pub(super) fn prepare(&mut self, order: &Command, terms: Terms, link: u32) -> Option<u32> {
+        let at = self.book.park(order.order_id, order.size.0, terms)?;
+        self.entries += 1;
+        self.attach(
+            at,
+            Extra {
+                at,
+                side: order.side,
+                place: Where::Parked,
+                entered: self.entries,
+                rank: self.entries,
+                reserve: 0,
+                display: order.display.0,
+                price: order.price.0,
+                trigger: order.trigger.0,
+                peak: self.anchor().unwrap_or(0),
+                expires: if order.time_in_force == TimeInForce::Gtd { order.expires.0 } else { 0 },
+                link,
+            },
+        );
+        if link != NONE {
+            // The other one may be a plain order so far.
+            self.ensure_extra(link);
+            if let Some(extra) = self.extra_mut(link) {
+                extra.link = at;
+            }
+        }
+        Some(at)
+    }
+
+    pub(super) fn attach(&mut self, at: u32, extra: Extra) {
+        let index = if let Some(index) = self.free_extras.pop() {
+            self.extras[index as usize] = extra;
+            index
+        } else {
+            self.extras.push(extra);
+            // At most as many as nodes, of which there are fewer than 2^31.
+            u32::try_from(self.extras.len() - 1).unwrap_or(NONE)
+        };
+        if extra.expires != 0 {
+            self.expiries.insert((extra.expires, extra.entered), at);
+        }
+        self.book.tag_mut(at).extra = index;
+    }
+
+    /// Gives a plain order in the book the place for what it may need now.
+    pub(super) fn ensure_extra(&mut self, at: u32) {
+        if self.book.node(at).tag.extra == NONE {
+            let level = self.book.level_of(at);
+            let (side, price) = (level.side, level.price);
+            self.entries += 1;
+            self.attach(
+                at,
+                Extra {
+                    at,
+                    side,
+                    place: Where::Book,
+                    entered: self.entries,
+                    rank: self.entries,
+                    reserve: 0,
+                    display: Command::UNSET,
+                    price,
+                    trigger: Command::UNSET,
+                    peak: 0,
+                    expires: 0,
+                    link: NONE,
+                },
+            );
+        }
+    }
+
+    /// Fees of aggressor and resting order.
+    fn fees(&self, taker: u32, maker: u32, price: i64, size: i64) -> (i64, i64) {
+        if self.rules.tiers.is_empty() {
+            return (0, 0);
+        }
+        (fee(price, size, self.tier(taker).taker), fee(price, size, self.tier(maker).maker))
+    }
+
+    pub(super) fn tier(&self, account: u32) -> super::Tier {
+        let index = self.accounts.get(&account).map_or(0, |standing| standing.tier);
+        self.rules.tiers.get(index as usize).copied().unwrap_or_default()
+    }
+
+    /// The state after a price band was met.
+    fn halt(&mut self, out: Out<'_>) {
+        self.state = State::Halted;
+        self.halted_until = if self.rules.halt_for > 0 && self.clock != i64::MIN {
+            Some(self.clock.saturating_add(self.rules.halt_for))
+        } else {
+            None
+        };
+        self.say_state(out);
+        self.park_pegs(out);
+    }
+
+    pub(super) fn say_state(&self, out: Out<'_>) {
+        out(&Execution { sequence: self.sequence, kind: ExecutionKind::State, state: self.state, ..Execution::EMPTY });
+    }
+}
+
+/// `rate` parts per billion of |price| × size, rounded up: against the account, whether it pays or is paid.
+pub(super) fn fee(price: i64, size: i64, rate: i64) -> i64 {
+    const BILLION: i128 = 1_000_000_000;
+    let product = (i128::from(price) * i128::from(size)).abs();
+    // product < 2^116 and |rate| <= 2^30 could pass i128: whole billions are taken apart first.
+    let (whole, part) = (product.div_euclid(BILLION), product.rem_euclid(BILLION));
+    let rate = i128::from(rate);
+    let amount = whole * rate + -((-(part * rate)).div_euclid(BILLION));
+    i64::try_from(amount).unwrap_or(if amount < 0 { i64::MIN } else { i64::MAX })
+}
