@@ -106,6 +106,8 @@ struct Extra {
     entered: u64,
     /// Its place among those that wait outside the book; as `entered`, until a modification makes it the newest.
     rank: u64,
+    /// What `entries` was when its trigger was given: prints before that are none of its business.
+    since: u64,
     /// Not displayed at present.
     reserve: i64,
     /// The displayed slice; UNSET: all, 0: hidden.
@@ -172,6 +174,8 @@ pub struct Exchange {
     entries: u64,
     extras: Vec<Extra>,
     free_extras: Vec<u32>,
+    /// Pairs of alternatives.
+    links: usize,
     /// By price (of sells the complement) and rank.
     stops: [BTreeMap<(i64, u64), u32>; 2],
     /// By rank.
@@ -181,8 +185,8 @@ pub struct Exchange {
     markets: [BTreeMap<u64, u32>; 2],
     expiries: BTreeMap<(i64, u64), u32>,
     pending: VecDeque<u32>,
-    /// Prices of trades that stops have not seen.
-    prints: VecDeque<i64>,
+    /// Prices of trades that stops have not seen, each with the newest rank that was there.
+    prints: VecDeque<(i64, u64)>,
     /// Displayed best bid and ask at which pegs were last priced.
     peg_quote: Option<(Option<i64>, Option<i64>)>,
     accounts: FxHashMap<u32, Standing>,
@@ -223,6 +227,7 @@ impl Exchange {
             entries: 0,
             extras: Vec::new(),
             free_extras: Vec::new(),
+            links: 0,
             stops: [BTreeMap::new(), BTreeMap::new()],
             trailing: [BTreeMap::new(), BTreeMap::new()],
             pegs: BTreeMap::new(),
@@ -355,7 +360,9 @@ impl Exchange {
             let level = self.book.level_of(at);
             (level.side, level.price, self.book.is_hidden(at))
         } else {
-            (extra.map_or(Side::Bid, |extra| extra.side), extra.map_or(Command::UNSET, |extra| extra.price), true)
+            let peg = matches!(node.tag.order_type, OrderType::PegPrimary | OrderType::PegMid);
+            let price = extra.filter(|_| !peg).map_or(Command::UNSET, |extra| extra.price);
+            (extra.map_or(Side::Bid, |extra| extra.side), price, true)
         };
         LiveOrder {
             id: node.id,
@@ -430,7 +437,7 @@ pub struct LiveOrder {
     pub order_type: OrderType,
     /// How long it lives.
     pub time_in_force: TimeInForce,
-    /// Where it rests; outside the book its limit, [`Command::UNSET`] for none.
+    /// Where it rests; outside the book its limit, [`Command::UNSET`] for none and for parked pegs.
     pub price: Price,
     /// What it shows.
     pub shown: Size,

@@ -180,7 +180,7 @@ mod tests {
                 prop_assert_eq!(found, model.get(&id).copied());
                 match (add, found) {
                     (true, None) => {
-                        let place = u32::try_from(ids.len()).unwrap();
+                        let place = u32::try_from(ids.len()).expect("few ids");
                         ids.push(id);
                         index.insert(id, place);
                         model.insert(id, place);

@@ -510,6 +510,37 @@ impl<T: Copy + Default> OrderBook<T> {
         }
     }
 
+    /// Gives a displayed order whose size was used up another size at the tail of its price. The level stays even if
+    /// nothing else is there.
+    pub(crate) fn requeue(&mut self, at: u32, size: i64) {
+        let node = &mut self.nodes[at as usize];
+        let (old, next, prev, place) = (node.size, node.next, node.prev, node.level);
+        node.size = size;
+        if place == NONE {
+            return;
+        }
+        let level = &mut self.levels[(place & !HIDDEN) as usize];
+        // Never more than stood there before: the new slice comes from what the order had.
+        level.size += size - old;
+        if level.top == at {
+            level.top = NONE;
+        }
+        if next == NONE {
+            return;
+        }
+        let tail = std::mem::replace(&mut level.shown.tail, at);
+        if prev == NONE {
+            level.shown.head = next;
+        } else {
+            self.nodes[prev as usize].next = next;
+        }
+        self.nodes[next as usize].prev = prev;
+        self.nodes[tail as usize].next = at;
+        let node = &mut self.nodes[at as usize];
+        node.prev = tail;
+        node.next = NONE;
+    }
+
     /// Ends an order that stands outside the book: its id may be used again.
     #[inline]
     pub(crate) fn forget(&mut self, at: u32) {

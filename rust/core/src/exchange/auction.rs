@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::matching::fee;
 use super::{Exchange, Execution, ExecutionKind, Out, Reason, State};
+use crate::book::orders::NONE;
 use crate::units::{Price, Side, Size};
 
 /// What an auction gives, or would give now.
@@ -107,11 +108,36 @@ impl Exchange {
         let price = clearing.price.0;
         let buyers = self.takers(Side::Bid, price, clearing.size.0);
         let sellers = self.takers(Side::Ask, price, clearing.size.0);
-        self.pair(&buyers, &sellers, price, out);
+        let order = self.pair(&buyers, &sellers, price, out);
         self.print(price);
         self.reference = Some(price);
-        for (at, size) in sums(&buyers).into_iter().chain(sums(&sellers)) {
-            self.settle_fill(at, size, out);
+        // What traded leaves first, then alternatives go in the order of the trades, then icebergs show new slices.
+        let fills: Vec<(u32, i64)> = sums(&buyers).into_iter().chain(sums(&sellers)).collect();
+        let mut used = Vec::new();
+        let mut partners: BTreeMap<u32, (u32, u64)> = BTreeMap::new();
+        for &(at, _) in &fills {
+            if let Some(link) = self.extra(at).map(|extra| extra.link).filter(|&link| link != NONE) {
+                partners.insert(at, (link, self.book.node(link).id));
+            }
+        }
+        for &(at, size) in &fills {
+            self.unlink(at);
+            if self.reduce(at, size) {
+                used.push((at, self.book.node(at).id));
+            }
+        }
+        for at in order {
+            // It may be gone by its own trades.
+            if let Some((partner, id)) = partners.remove(&at)
+                && self.book.find(id) == Some(partner)
+            {
+                self.cancel(partner, Reason::Linked, out);
+            }
+        }
+        for (at, id) in used {
+            if self.book.find(id) == Some(at) {
+                self.replenish(at, out);
+            }
         }
     }
 
@@ -142,17 +168,10 @@ impl Exchange {
                     return takers;
                 }
             }
-            let reserves = self.book.shown(level).filter_map(|at| {
-                self.extra(at).filter(|extra| extra.reserve > 0).map(|extra| (extra.entered, at, extra.reserve))
-            });
-            let hidden = self
-                .book
-                .unseen(level)
-                .map(|at| (self.extra(at).map_or(0, |extra| extra.entered), at, self.book.node(at).size));
-            let mut behind: Vec<(u64, u32, i64)> = reserves.chain(hidden).collect();
-            behind.sort_unstable();
-            for (_, at, size) in behind {
-                if !add(at, size) {
+            let reserves = self.book.shown(level).map(|at| (at, self.extra(at).map_or(0, |extra| extra.reserve)));
+            let hidden = self.book.unseen(level).map(|at| (at, self.book.node(at).size));
+            for (at, size) in reserves.chain(hidden) {
+                if size > 0 && !add(at, size) {
                     return takers;
                 }
             }
@@ -161,9 +180,11 @@ impl Exchange {
     }
 
     /// Buyers and sellers in their orders, paired off.
-    fn pair(&self, buyers: &[(u32, i64)], sellers: &[(u32, i64)], price: i64, out: Out<'_>) {
+    /// Returns who traded, in that order, buyers before sellers.
+    fn pair(&self, buyers: &[(u32, i64)], sellers: &[(u32, i64)], price: i64, out: Out<'_>) -> Vec<u32> {
+        let mut order = Vec::new();
         let mut sellers = sellers.iter().copied();
-        let Some(mut seller) = sellers.next() else { return };
+        let Some(mut seller) = sellers.next() else { return order };
         let mut open: BTreeMap<u32, i64> = buyers.iter().map(|&(at, _)| (at, self.open(at))).collect();
         for &(buyer, size) in buyers {
             let mut size = size;
@@ -171,7 +192,7 @@ impl Exchange {
                 if seller.1 == 0 {
                     match sellers.next() {
                         Some(next) => seller = next,
-                        None => return,
+                        None => return order,
                     }
                 }
                 let traded = size.min(seller.1);
@@ -179,6 +200,7 @@ impl Exchange {
                 seller.1 -= traded;
                 let left = open.entry(buyer).or_default();
                 *left -= traded;
+                order.extend([buyer, seller.0]);
                 let (bought, sold) = (self.book.node(buyer), self.book.node(seller.0));
                 let pays = |account| fee(price, traded, self.tier(account).auction);
                 out(&Execution {
@@ -197,51 +219,25 @@ impl Exchange {
                 });
             }
         }
+        order
     }
 
-    /// Takes from an order what it traded in an auction. Alternatives go now, after the auction's trades.
-    fn settle_fill(&mut self, at: u32, size: i64, out: Out<'_>) {
-        // An alternative that traded itself may have been ended with the other.
-        if self.extra(at).is_some_and(|extra| extra.at != at) {
-            return;
-        }
-        let open = self.open(at);
+    /// Takes from an order what it traded in an auction. True if its slice is used up and its reserve is not; the slice
+    /// still stands there with its size then.
+    fn reduce(&mut self, at: u32, size: i64) -> bool {
+        let (open, slice) = (self.open(at), self.book.node(at).size);
         if size == open {
-            let partner = self.end(at);
-            return self.cancel_linked(partner, out);
+            self.end(at);
+            return false;
         }
-        let slice = self.book.node(at).size;
         if size < slice {
             self.book.shrink(at, size);
-        } else {
-            let level = self.book.level_of(at);
-            let (side, level_price) = (level.side, level.price);
-            let left = open - size;
-            let mut shown = left;
-            if let Some(extra) = self.extra_mut(at) {
-                shown = extra.display.min(left);
-                extra.reserve = left - shown;
-            }
-            self.book.leave(at);
-            self.book.resize(at, shown);
-            self.book.join(at, side, level_price, false);
-            let node = self.book.node(at);
-            out(&Execution {
-                sequence: self.sequence,
-                kind: ExecutionKind::Replenished,
-                order_id: node.id,
-                price: Price(level_price),
-                size: Size(shown),
-                remaining: Size(left),
-                account: node.tag.account,
-                side: Some(side),
-                ..Execution::EMPTY
-            });
+            return false;
         }
-        let partner = self.unlink(at);
-        if partner != crate::book::orders::NONE {
-            self.cancel(partner, Reason::Linked, out);
+        if let Some(extra) = self.extra_mut(at) {
+            extra.reserve -= size - slice;
         }
+        true
     }
 }
 

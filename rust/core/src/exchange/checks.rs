@@ -7,6 +7,18 @@ use super::{
 use crate::book::orders::NONE;
 use crate::units::{Nanos, Side};
 
+/// The order of those checks that either side of a quote may fail.
+const TURNS: [Reason; 8] = [
+    Reason::OffTick,
+    Reason::OffLot,
+    Reason::TooSmall,
+    Reason::TooLarge,
+    Reason::Notional,
+    Reason::Collar,
+    Reason::Expired,
+    Reason::WouldTrade,
+];
+
 impl Rules {
     pub(super) fn check(&self) -> Result<(), RulesError> {
         let range = |field, got: i128, least: i128, most: i128, expected| {
@@ -88,7 +100,7 @@ impl Command {
             T::Stop => !self.has_price() && self.trigger.0 != Self::UNSET,
             T::TrailingStop => !self.has_price() && self.trigger.0 > 0,
             T::StopLimit => self.has_price() && self.trigger.0 != Self::UNSET,
-            T::PegPrimary | T::PegMid => self.trigger.0 >= 0,
+            T::PegPrimary | T::PegMid => self.trigger.0 >= 0 || self.trigger.0 == Self::UNSET,
         };
         let time = match self.order_type {
             T::Limit => true,
@@ -96,6 +108,7 @@ impl Command {
             _ => stays,
         };
         let display = self.display.0 == Self::UNSET
+            || self.display.0 >= self.size.0
             || self.display.0 >= 0 && stays && matches!(self.order_type, T::Limit | T::StopLimit);
         let post = matches!(self.post_only, PostOnly::No) || stays && matches!(self.order_type, T::Limit);
         let expires = !matches!(self.time_in_force, F::Gtd) || self.expires.0 != Nanos::UNKNOWN.0;
@@ -192,7 +205,7 @@ impl Exchange {
         if order.order_type == OrderType::TrailingStop && self.anchor().is_none() {
             return Err(Reason::NoReference);
         }
-        Ok((link, self.check_post_only(order.post_only, order.side, order.price.0)?))
+        Ok((link, self.check_post_only(order.post_only, order.side, order.price.0, &[])?))
     }
 
     fn check_state(&self, order: &Command) -> Result<(), Reason> {
@@ -215,20 +228,24 @@ impl Exchange {
         if linked || self.book.node(at).tag.account != order.account { Err(Reason::BadLink) } else { Ok(at) }
     }
 
-    /// The price at which an order that must not take may rest.
-    fn check_post_only(&self, post_only: PostOnly, side: Side, price: i64) -> Result<i64, Reason> {
+    /// The price at which an order that must not take may rest, as if the orders in `gone` were.
+    fn check_post_only(
+        &self,
+        post_only: PostOnly,
+        side: Side,
+        price: i64,
+        gone: &[Option<u32>],
+    ) -> Result<i64, Reason> {
         if post_only == PostOnly::No || self.state != State::Continuous {
             return Ok(price);
         }
-        match self.book.best(side.opposite()) {
-            Some(best) if crosses(side, price, best) => match post_only {
-                PostOnly::Slide => Ok(match side {
-                    Side::Bid => best.saturating_sub(self.rules.tick),
-                    Side::Ask => best.saturating_add(self.rules.tick),
-                }),
-                _ => Err(Reason::WouldTrade),
-            },
-            _ => Ok(price),
+        let other = self.book.handles(side.opposite()).find(|at| !gone.contains(&Some(*at)));
+        let Some(best) = other.map(|at| self.book.level_of(at).price) else { return Ok(price) };
+        match (post_only, side) {
+            _ if !crosses(side, price, best) => Ok(price),
+            (PostOnly::Slide, Side::Bid) => Ok(best.saturating_sub(self.rules.tick)),
+            (PostOnly::Slide, Side::Ask) => Ok(best.saturating_add(self.rules.tick)),
+            _ => Err(Reason::WouldTrade),
         }
     }
 
@@ -236,7 +253,10 @@ impl Exchange {
     pub(super) fn check_modify(&mut self, command: &Command) -> Result<(u32, Command, bool), Reason> {
         self.check_account(command.account)?;
         let given = |value: i64| value != Command::UNSET;
-        if command.order_id == 0 || given(command.size.0) && command.size.0 <= 0 {
+        if command.order_id == 0
+            || given(command.size.0) && command.size.0 <= 0
+            || given(command.display.0) && command.display.0 < 0
+        {
             return Err(Reason::InvalidField);
         }
         let at = self.book.find(command.order_id).ok_or(Reason::UnknownOrder)?;
@@ -256,14 +276,21 @@ impl Exchange {
             }
         }
         // An order of a kind without a price cannot be given one; one that became a limit order has no trigger.
-        if !order.is_order() {
+        let display = order.display;
+        if given(command.display.0) && order.display >= order.size {
+            order.display.0 = Command::UNSET;
+        }
+        let pending = self.extra(at).is_some_and(|extra| extra.place == Where::Pending);
+        let displays = given(command.display.0) && now.order_type != OrderType::Limit;
+        if !order.is_order() || displays || pending && given(command.trigger.0) {
             return Err(Reason::InvalidField);
         }
-        let alone = order.price == now.price && order.trigger == now.trigger && order.display == now.display;
+        let trails = order.order_type == OrderType::TrailingStop && given(command.trigger.0);
+        let alone = order.price == now.price && order.trigger == now.trigger && order.display == now.display && !trails;
         let keeps = command.action == Action::Modify && alone && order.size.0 <= open;
-        self.check_numbers(&order, !(alone && order.size.0 <= open))?;
+        self.check_numbers(&Command { display, ..order }, !(keeps && order.size.0 < open))?;
         if !keeps && (self.book.rests(at) || order.is_peg()) {
-            order.price.0 = self.check_post_only(order.post_only, order.side, order.price.0)?;
+            order.price.0 = self.check_post_only(order.post_only, order.side, order.price.0, &[])?;
         }
         Ok((at, order, keeps))
     }
@@ -297,8 +324,8 @@ impl Exchange {
         order
     }
 
-    /// The sides of a quote: `(id, side, price, size, live order)`.
-    pub(super) fn check_quote(&mut self, quote: &Command) -> Result<[(Command, Option<u32>); 2], Reason> {
+    /// The sides of a quote, each with the live order that it changes and whether that keeps its place.
+    pub(super) fn check_quote(&mut self, quote: &Command) -> Result<[(Command, Option<u32>, bool); 2], Reason> {
         self.check_account(quote.account)?;
         let base = Command {
             account: quote.account,
@@ -314,69 +341,56 @@ impl Exchange {
         ];
         let stays = matches!(quote.time_in_force, TimeInForce::Day | TimeInForce::Gtc | TimeInForce::Gtd);
         let both = sides.iter().all(|side| side.size.0 > 0);
-        if sides[0].order_id == sides[1].order_id || !stays || both && quote.price >= quote.trigger {
+        let endless = quote.time_in_force != TimeInForce::Gtd || quote.expires != Nanos::UNKNOWN;
+        if sides[0].order_id == sides[1].order_id || !stays || !endless || both && quote.price >= quote.trigger {
             return Err(Reason::InvalidField);
         }
         for side in &sides {
             let pulls = side.size.0 == 0 && side.order_id != 0;
-            if !pulls && (!side.is_order() || side.order_type != OrderType::Limit) {
+            if !pulls && !side.is_order() {
                 return Err(Reason::InvalidField);
             }
         }
-        let mut found = [(sides[0], None), (sides[1], None)];
-        for (side, at) in &mut found {
+        let mut found = [(sides[0], None, false), (sides[1], None, false)];
+        for (side, at, _) in &mut found {
             *at = self.book.find(side.order_id);
             if let Some(at) = *at {
                 let live = self.as_command(at);
                 let shown = live.display.0 == Command::UNSET && self.book.rests(at);
                 let ours = live.account == side.account && live.side == side.side;
-                if !shown || !ours || live.order_type != OrderType::Limit {
+                let stays = !matches!(live.time_in_force, TimeInForce::AtOpen | TimeInForce::AtClose);
+                if !shown || !ours || !stays || live.order_type != OrderType::Limit {
                     return Err(Reason::DuplicateId);
                 }
             }
         }
-        for (side, at) in &mut found {
+        // The own quote does not stand in its way: it is taken out first.
+        let pulled: [Option<u32>; 2] = [found[0].1, found[1].1];
+        let mut first: Option<Reason> = None;
+        for (side, at, keeps) in &mut found {
             if side.size.0 == 0 {
                 continue;
             }
-            let decrease = at.is_some_and(|at| {
-                let live = self.as_command(at);
-                side.price == live.price && side.size <= live.size
-            });
-            self.check_numbers(side, !decrease)?;
-            if at.is_none() && side.time_in_force == TimeInForce::Gtd && side.expires.0 <= self.clock {
-                return Err(Reason::Expired);
+            let live = at.map(|at| self.as_command(at));
+            *keeps = live.is_some_and(|live| side.price == live.price && side.size <= live.size);
+            let less = live.is_some_and(|live| side.price == live.price && side.size < live.size);
+            let late = at.is_none() && side.time_in_force == TimeInForce::Gtd && side.expires.0 <= self.clock;
+            let found =
+                self.check_numbers(side, !less).and(if late { Err(Reason::Expired) } else { Ok(()) }).and_then(|()| {
+                    if !*keeps {
+                        side.price.0 = self.check_post_only(side.post_only, side.side, side.price.0, &pulled)?;
+                    }
+                    Ok(())
+                });
+            if let Err(reason) = found {
+                let turn = |reason: Reason| TURNS.iter().position(|&one| one == reason);
+                first = Some(first.map_or(reason, |other| if turn(other) <= turn(reason) { other } else { reason }));
             }
         }
-        // The own quote does not stand in its way: it is taken out first.
-        let pulled: [Option<u32>; 2] = [found[0].1, found[1].1];
-        for (side, at) in &mut found {
-            if side.size.0 > 0 {
-                let post_only = at.map_or(side.post_only, |at| self.book.node(at).tag.post_only);
-                side.price.0 = self.check_post_only_beyond(post_only, side.side, side.price.0, &pulled)?;
-            }
+        if let Some(reason) = first {
+            return Err(reason);
         }
         Ok(found)
-    }
-
-    /// As [`Self::check_post_only`], as if these orders were gone.
-    fn check_post_only_beyond(
-        &self,
-        post_only: PostOnly,
-        side: Side,
-        price: i64,
-        gone: &[Option<u32>],
-    ) -> Result<i64, Reason> {
-        let other = self.book.handles(side.opposite()).find(|at| !gone.contains(&Some(*at)));
-        let Some(best) = other.map(|at| self.book.level_of(at).price) else { return Ok(price) };
-        if post_only == PostOnly::No || self.state != State::Continuous || !crosses(side, price, best) {
-            return Ok(price);
-        }
-        match (post_only, side) {
-            (PostOnly::Slide, Side::Bid) => Ok(best.saturating_sub(self.rules.tick)),
-            (PostOnly::Slide, Side::Ask) => Ok(best.saturating_add(self.rules.tick)),
-            _ => Err(Reason::WouldTrade),
-        }
     }
 
     pub(super) fn check_cancel(&self, command: &Command) -> Result<u32, Reason> {
@@ -387,6 +401,23 @@ impl Exchange {
 
     /// Whether a fill-or-kill order finds all of its size, in the order of matching.
     pub(super) fn can_fill(&self, incoming: &Incoming) -> bool {
+        // Alternatives that go on the way leave less than is counted. That is rare: it is played through on a copy.
+        self.counts(incoming) && (self.links == 0 || self.plays(incoming))
+    }
+
+    fn plays(&self, incoming: &Incoming) -> bool {
+        let (mut copy, mut incoming) = (self.clone(), *incoming);
+        let mut traded = 0;
+        let open = incoming.open;
+        copy.take(&mut incoming, &mut |execution| {
+            if execution.kind == super::ExecutionKind::Trade {
+                traded += execution.size.0;
+            }
+        });
+        traded == open
+    }
+
+    fn counts(&self, incoming: &Incoming) -> bool {
         let mut missing = incoming.open;
         let own = |at: u32| {
             let account = self.book.node(at).tag.account;

@@ -217,7 +217,23 @@ impl Exchange {
     }
 }
 
+/// What is left of a resting order that traded.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Left {
+    /// Some of its slice.
+    Slice,
+    /// Its reserve: the slice is used up, and still stands there with its size.
+    Reserve,
+    /// Nothing; it still stands there.
+    Nothing,
+}
+
 impl Incoming {
+    /// Its limit, not that which a collar gives a market order.
+    const fn own_limit(&self) -> Price {
+        Price(if matches!(self.terms.order_type, OrderType::Market) { Command::UNSET } else { self.limit })
+    }
+
     pub(super) const fn of(id: u64, side: Side, limit: i64, open: i64, terms: Terms) -> Self {
         Self { id, side, limit, open, terms, at: NONE, link: NONE, only: Command::UNSET, stop: Stop::No, traded: false }
     }
@@ -272,22 +288,35 @@ impl Exchange {
         }
     }
 
-    /// Cancels a resting order of the incoming one's account. If they are each other's alternatives, both end.
+    /// Cancels a resting order of the incoming one's account. If they are each other's alternatives, the incoming one
+    /// goes with it.
     fn cancel_own(&mut self, incoming: &mut Incoming, maker: u32, out: Out<'_>) {
-        self.part(incoming, maker);
+        let ends = self.extra(maker).is_some_and(|extra| extra.link != NONE && extra.link == incoming.at);
+        if ends {
+            self.unlink(maker);
+        }
         self.cancel(maker, Reason::SelfTrade, out);
+        if ends {
+            self.end_incoming(incoming, out);
+        }
     }
 
-    /// If the two are each other's alternatives: the link is gone, and the incoming order stops.
-    fn part(&mut self, incoming: &mut Incoming, maker: u32) -> bool {
-        let partner = self.extra(maker).map_or(NONE, |extra| extra.link);
-        if partner == NONE || partner != incoming.at {
-            return false;
-        }
-        self.unlink(maker);
+    /// The incoming order's alternative is gone: so is the rest of it.
+    fn end_incoming(&mut self, incoming: &mut Incoming, out: Out<'_>) {
         incoming.link = NONE;
         incoming.stop = Stop::Linked;
-        true
+        let size = std::mem::replace(&mut incoming.open, 0);
+        if size == 0 {
+            return;
+        }
+        out(&Execution {
+            kind: ExecutionKind::Cancelled,
+            reason: Reason::Linked,
+            price: incoming.own_limit(),
+            size: Size(size),
+            remaining: Size(0),
+            ..self.about(incoming)
+        });
     }
 
     fn decrement(&mut self, incoming: &mut Incoming, maker: u32, out: Out<'_>) {
@@ -303,20 +332,36 @@ impl Exchange {
             remaining: Size(incoming.open),
             ..self.about(incoming)
         });
-        if self.use_up(maker, size, out) {
-            let maker_price = price;
-            self.part(incoming, maker);
-            self.end_empty(maker, maker_price, out);
+        let id = self.book.node(maker).id;
+        let left = self.use_up(maker, size);
+        let empty = incoming.open == 0;
+        if left == Left::Nothing {
+            let ends = self.extra(maker).is_some_and(|extra| extra.link != NONE && extra.link == incoming.at);
+            if ends {
+                self.unlink(maker);
+            }
+            self.end_empty(maker, price, out);
+            if ends {
+                self.end_incoming(incoming, out);
+            }
         }
-        if incoming.open == 0 {
+        if empty {
             out(&Execution {
                 kind: ExecutionKind::Cancelled,
                 reason: Reason::SelfTrade,
-                price: Price(incoming.limit),
+                price: incoming.own_limit(),
                 size: Size(0),
                 remaining: Size(0),
                 ..self.about(incoming)
             });
+            let partner = std::mem::replace(&mut incoming.link, NONE);
+            if partner != NONE {
+                self.unlink(partner);
+                self.cancel_linked(partner, out);
+            }
+        }
+        if left == Left::Reserve && self.book.rests(maker) && self.book.node(maker).id == id {
+            self.replenish(maker, out);
         }
     }
 
@@ -369,15 +414,12 @@ impl Exchange {
             counter_fee,
             ..self.about(incoming)
         });
-        let whole = self.use_up(maker, size, out);
-        let mutual = self.part(incoming, maker);
-        if whole {
+        let left = self.use_up(maker, size);
+        if self.extra(maker).is_some_and(|extra| extra.link != NONE) {
+            self.part(incoming, maker, left == Left::Nothing, out);
+        }
+        if left == Left::Nothing {
             let partner = self.end(maker);
-            self.cancel_linked(partner, out);
-        } else if mutual {
-            self.cancel(maker, Reason::Linked, out);
-        } else {
-            let partner = self.unlink(maker);
             self.cancel_linked(partner, out);
         }
         if !incoming.traded {
@@ -388,38 +430,60 @@ impl Exchange {
                 self.cancel_linked(partner, out);
             }
         }
+        if left == Left::Reserve && self.book.rests(maker) && self.book.node(maker).id == counter_id {
+            self.replenish(maker, out);
+        }
     }
 
-    /// Takes so much of a resting order's slice. A slice that is used up is followed by the next. Returns whether
-    /// nothing is left of the order, which then still stands in the book with its last slice.
-    fn use_up(&mut self, maker: u32, size: i64, out: Out<'_>) -> bool {
+    /// A linked resting order traded: its alternative goes, at once.
+    fn part(&mut self, incoming: &mut Incoming, maker: u32, whole: bool, out: Out<'_>) {
+        let partner = self.unlink(maker);
+        if partner != incoming.at || partner == NONE {
+            return self.cancel_linked(partner, out);
+        }
+        // They are each other's alternatives. The first cancel dissolves the link.
+        if incoming.open > 0 {
+            self.end_incoming(incoming, out);
+        } else {
+            incoming.link = NONE;
+            if !whole {
+                self.cancel(maker, Reason::Linked, out);
+            }
+        }
+    }
+
+    /// Takes so much of a resting order's slice.
+    fn use_up(&mut self, maker: u32, size: i64) -> Left {
         if size < self.book.node(maker).size {
             self.book.shrink(maker, size);
-            return false;
+            Left::Slice
+        } else if self.extra(maker).is_some_and(|extra| extra.reserve > 0) {
+            Left::Reserve
+        } else {
+            Left::Nothing
         }
-        let Some(extra) = self.extra_mut(maker).filter(|extra| extra.reserve > 0) else { return true };
+    }
+
+    /// Shows the next slice of an iceberg whose slice was used up.
+    pub(super) fn replenish(&mut self, maker: u32, out: Out<'_>) {
+        let Some(extra) = self.extra_mut(maker) else { return };
         let slice = extra.display.min(extra.reserve);
         extra.reserve -= slice;
         let open = extra.reserve + slice;
-        let level = self.book.level_of(maker);
-        let (side, price) = (level.side, level.price);
-        self.book.leave(maker);
-        self.book.resize(maker, slice);
-        // It fits: more than that was there before.
-        self.book.join(maker, side, price, false);
+        self.book.requeue(maker, slice);
         let node = self.book.node(maker);
+        let level = self.book.level_of(maker);
         out(&Execution {
             sequence: self.sequence,
             kind: ExecutionKind::Replenished,
             order_id: node.id,
-            price: Price(price),
+            price: Price(level.price),
             size: Size(slice),
             remaining: Size(open),
             account: node.tag.account,
-            side: Some(side),
+            side: Some(level.side),
             ..Execution::EMPTY
         });
-        false
     }
 
     pub(super) fn print(&mut self, price: i64) {
@@ -427,8 +491,8 @@ impl Exchange {
         if self.reference.is_none() {
             self.reference = Some(price);
         }
-        if self.prints.back() != Some(&price) && self.stops.iter().any(|stops| !stops.is_empty()) {
-            self.prints.push_back(price);
+        if self.stops.iter().any(|stops| !stops.is_empty()) && self.prints.back() != Some(&(price, self.entries)) {
+            self.prints.push_back((price, self.entries));
         }
     }
 
@@ -535,8 +599,9 @@ impl Exchange {
             Stop::SelfTrade => Reason::SelfTrade,
             Stop::Linked => Reason::Linked,
             Stop::Band if fleeting => Reason::Halted,
-            _ if time == TimeInForce::Ioc => Reason::Ioc,
             _ if time == TimeInForce::Fok => Reason::Fok,
+            _ if order_type == OrderType::Market => Reason::NoLiquidity,
+            _ if time == TimeInForce::Ioc => Reason::Ioc,
             _ if fleeting => Reason::NoLiquidity,
             _ if self.rest(&incoming) => Reason::None,
             _ => Reason::TooLarge,
@@ -545,7 +610,7 @@ impl Exchange {
             out(&Execution {
                 kind: ExecutionKind::Cancelled,
                 reason,
-                price: Price(if order_type == OrderType::Market { Command::UNSET } else { incoming.limit }),
+                price: incoming.own_limit(),
                 size: Size(incoming.open),
                 remaining: Size(0),
                 ..self.about(&incoming)
@@ -606,7 +671,12 @@ impl Exchange {
     /// Takes an order out and says why, then its alternative.
     pub(super) fn cancel(&mut self, at: u32, reason: Reason, out: Out<'_>) {
         let order = self.as_command(at);
-        let price = if self.book.rests(at) { self.book.level_of(at).price } else { order.price.0 };
+        let peg = matches!(order.order_type, OrderType::PegPrimary | OrderType::PegMid);
+        let price = match (self.book.rests(at), peg) {
+            (true, _) => self.book.level_of(at).price,
+            (false, true) => Command::UNSET,
+            (false, false) => order.price.0,
+        };
         out(&Execution {
             sequence: self.sequence,
             kind: ExecutionKind::Cancelled,
@@ -634,6 +704,7 @@ impl Exchange {
     pub(super) fn unlink(&mut self, at: u32) -> u32 {
         let Some(extra) = self.extra_mut(at) else { return NONE };
         let partner = std::mem::replace(&mut extra.link, NONE);
+        self.links -= usize::from(partner != NONE);
         if partner != NONE
             && let Some(other) = self.extra_mut(partner)
         {
@@ -678,6 +749,7 @@ impl Exchange {
                 place: Where::Parked,
                 entered: self.entries,
                 rank: self.entries,
+                since: self.entries,
                 reserve: 0,
                 display: order.display.0,
                 price: order.price.0,
@@ -688,6 +760,7 @@ impl Exchange {
             },
         );
         if link != NONE {
+            self.links += 1;
             // The other one may be a plain order so far.
             self.ensure_extra(link);
             if let Some(extra) = self.extra_mut(link) {
@@ -726,6 +799,7 @@ impl Exchange {
                     place: Where::Book,
                     entered: self.entries,
                     rank: self.entries,
+                since: self.entries,
                     reserve: 0,
                     display: Command::UNSET,
                     price,
@@ -760,7 +834,6 @@ impl Exchange {
             None
         };
         self.say_state(out);
-        self.park_pegs(out);
     }
 
     pub(super) fn say_state(&self, out: Out<'_>) {

@@ -89,10 +89,17 @@ impl Exchange {
     }
 
     fn new_order(&mut self, command: &Command, out: Out<'_>) -> Result<(), Reason> {
-        let (link, price) = self.check_new(command)?;
-        let order = Command { price: Price(price), ..*command };
-        let place = self.waits(&order);
+        let mut order = *command;
         let peg = matches!(order.order_type, OrderType::PegPrimary | OrderType::PegMid);
+        if peg && order.trigger.0 == Command::UNSET {
+            order.trigger.0 = 0;
+        }
+        let (link, price) = self.check_new(&order)?;
+        order.price.0 = price;
+        if order.display >= order.size {
+            order.display.0 = Command::UNSET;
+        }
+        let place = self.waits(&order);
         let special = place.is_some()
             || peg
             || link != NONE
@@ -106,7 +113,7 @@ impl Exchange {
             incoming.terms = self.book.node(incoming.at).tag;
         }
         if peg {
-            incoming.limit = self.peg_price(incoming.at).unwrap_or(Command::UNSET);
+            incoming.limit = self.peg_price(incoming.at, self.shown_quote()).unwrap_or(Command::UNSET);
         }
         out(&Execution {
             sequence: self.sequence,
@@ -163,24 +170,20 @@ impl Exchange {
     /// Puts an order among those that wait outside the book.
     pub(super) fn wait(&mut self, at: u32, place: Where) {
         let order_type = self.book.node(at).tag.order_type;
-        let anchor = self.anchor();
-        let last = self.last;
+        let (last, continuous) = (self.last, self.state == State::Continuous);
         let Some(extra) = self.extra_mut(at) else { return };
         extra.place = place;
         let (side, rank) = (extra.side as usize, extra.rank);
         match place {
             Where::Stop => {
-                if order_type == OrderType::TrailingStop {
-                    extra.peak = anchor.unwrap_or(extra.peak);
-                }
                 let key = extra.stop_key(order_type);
                 self.stops[side].insert(key, at);
                 if order_type == OrderType::TrailingStop {
                     self.trailing[side].insert(rank, at);
                 }
                 // Those that were there before have seen it.
-                if let Some(last) = last {
-                    self.prints.push_back(last);
+                if let Some(last) = last.filter(|_| continuous) {
+                    self.prints.push_back((last, rank));
                 }
             }
             Where::Close => {
@@ -265,6 +268,7 @@ impl Exchange {
                         place: Where::Book,
                         entered,
                         rank: entered,
+                        since: entered,
                         reserve: 0,
                         display: Command::UNSET,
                         price: order.price.0,
@@ -279,7 +283,7 @@ impl Exchange {
                 extra.display = order.display.0;
                 extra.reserve = 0;
             }
-            let incoming = self.again(at, order.price.0, order.size.0);
+            let incoming = self.again(at, order.side, order.price.0, order.size.0);
             self.enter(incoming, out);
             return Ok(());
         }
@@ -290,7 +294,6 @@ impl Exchange {
         self.book.resize(at, order.size.0);
         self.entries += 1;
         let (rank, anchor) = (self.entries, self.anchor());
-        let old_peak = self.extra(at).map_or(0, |extra| extra.peak);
         if let Some(extra) = self.extra_mut(at) {
             extra.rank = rank;
             extra.price = order.price.0;
@@ -298,77 +301,64 @@ impl Exchange {
             extra.display = order.display.0;
             extra.reserve = 0;
             if command.trigger.0 != Command::UNSET {
+                extra.since = rank;
                 extra.peak = anchor.unwrap_or(extra.peak);
             }
         }
         if peg {
-            let price = self.peg_price(at);
+            let price = self.peg_price(at, self.shown_quote());
             out(&changed(price.unwrap_or(Command::UNSET), self.sequence));
-            let incoming = self.again(at, price.unwrap_or(Command::UNSET), order.size.0);
+            let incoming = self.again(at, order.side, price.unwrap_or(Command::UNSET), order.size.0);
             self.enter_peg(incoming, out);
         } else {
             out(&changed(order.price.0, self.sequence));
-            let peak = self.extra(at).map_or(old_peak, |extra| extra.peak);
             self.wait(at, place);
-            if order.order_type == OrderType::TrailingStop && peak != self.extra(at).map_or(peak, |extra| extra.peak) {
-                self.set_peak(at, peak);
-            }
         }
         Ok(())
     }
 
     /// An order that has a node, about to trade.
-    fn again(&self, at: u32, limit: i64, open: i64) -> Incoming {
+    fn again(&self, at: u32, side: Side, limit: i64, open: i64) -> Incoming {
         let node = self.book.node(at);
-        let mut incoming = Incoming::of(node.id, self.side_of(at), limit, open, node.tag);
-        if let Some(extra) = self.extra(at) {
-            incoming.side = extra.side;
-            incoming.link = extra.link;
-        }
-        incoming.at = at;
-        incoming
+        let link = self.extra(at).map_or(NONE, |extra| extra.link);
+        Incoming { at, link, ..Incoming::of(node.id, side, limit, open, node.tag) }
     }
 
     fn quote_sides(&mut self, command: &Command, out: Out<'_>) -> Result<(), Reason> {
         let sides = self.check_quote(command)?;
-        for (side, at) in &sides {
+        for (side, at, _) in &sides {
             if let (0, Some(at)) = (side.size.0, at) {
                 self.cancel(*at, Reason::Requested, out);
             }
         }
-        let keeps = |exchange: &Self, side: &Command, at: u32| {
-            let live = exchange.as_command(at);
-            side.price == live.price && side.size <= live.size
-        };
         // A side's alternative may be gone by now, so that each is looked up anew.
         let mut plan = [None; 2];
-        for (index, (side, _)) in sides.iter().enumerate() {
+        for (index, &(side, _, keeps)) in sides.iter().enumerate() {
             if side.size.0 > 0 {
                 plan[index] = Some(match self.book.find(side.order_id) {
                     None => (NONE, false),
-                    Some(at) if keeps(self, side, at) => (at, true),
-                    Some(at) => (at, false),
+                    Some(at) => (at, keeps),
                 });
             }
         }
-        let mut pulled = [Side::Bid; 2];
-        for (index, (side, _)) in sides.iter().enumerate() {
-            if let Some((at, false)) = plan[index]
+        for entry in &plan {
+            if let Some((at, false)) = *entry
                 && at != NONE
             {
-                pulled[index] = self.book.level_of(at).side;
+                // Still live, outside the book: nobody meets it meanwhile.
                 self.book.leave(at);
             }
-            debug_assert!(pulled[index] == Side::Bid || side.side == Side::Ask);
         }
-        for (index, (side, _)) in sides.iter().enumerate() {
-            let Some((at, keeps)) = plan[index] else { continue };
-            // The bid's trades may have ended the ask, its alternative.
-            let gone = at != NONE && self.book.find(side.order_id) != Some(at);
-            if gone {
-                continue;
+        for (index, (side, ..)) in sides.iter().enumerate() {
+            let Some((mut at, mut keeps)) = plan[index] else { continue };
+            // The bid may have ended the ask, its alternative: it is entered as new.
+            if at != NONE && self.book.find(side.order_id) != Some(at) {
+                (at, keeps) = (NONE, false);
             }
             let terms = Self::terms(side);
+            if at != NONE {
+                self.book.tag_mut(at).post_only = side.post_only;
+            }
             let kind = if at == NONE { ExecutionKind::Accepted } else { ExecutionKind::Modified };
             let mut incoming = Incoming::of(side.order_id, side.side, side.price.0, side.size.0, terms);
             if at == NONE && side.time_in_force == TimeInForce::Gtd {
@@ -466,26 +456,27 @@ impl Exchange {
             TimeInForce::AtClose => from == State::Closing || state == State::Closed,
             _ => false,
         };
-        self.cancel_where(None, Reason::Auction, |exchange, at| over(time(exchange, at)), out);
-        if state == State::Closed {
-            self.cancel_where(None, Reason::Closed, |exchange, at| time(exchange, at) == TimeInForce::Day, out);
+        for leftover in [TimeInForce::AtOpen, TimeInForce::AtClose] {
+            if over(leftover) {
+                self.cancel_where(None, Reason::Auction, |exchange, at| time(exchange, at) == leftover, out);
+            }
         }
         self.state = state;
+        self.say_state(out);
         if state == State::Closing {
             for (_, at) in std::mem::take(&mut self.closers) {
                 self.join_auction(at, out);
             }
         }
-        self.say_state(out);
-        if from == State::Continuous {
-            self.park_pegs(out);
+        if state == State::Closed {
+            self.cancel_where(None, Reason::Closed, |exchange, at| time(exchange, at) == TimeInForce::Day, out);
         }
         if state == State::Continuous {
             self.peg_quote = None;
             if let Some(last) = self.last
                 && self.stops.iter().any(|stops| !stops.is_empty())
             {
-                self.prints.push_back(last);
+                self.prints.push_back((last, self.entries));
             }
         }
     }
@@ -496,15 +487,15 @@ impl Exchange {
             return self.wait(at, Where::Market);
         }
         let Some(extra) = self.extra(at) else { return };
-        let incoming = self.again(at, extra.price, self.book.node(at).size);
+        let incoming = self.again(at, extra.side, extra.price, self.book.node(at).size);
         self.finish(incoming, out);
     }
 
     /// Does what is due until nothing is: prints that stops have not seen, stops that were triggered, pegs.
     fn settle(&mut self, out: Out<'_>) {
         while self.state == State::Continuous {
-            if let Some(print) = self.prints.pop_front() {
-                self.see(print, out);
+            if let Some((print, newest)) = self.prints.pop_front() {
+                self.see(print, newest, out);
             } else if let Some(at) = self.pending.pop_front() {
                 self.activate(at, out);
             } else if !self.pegs.is_empty() && self.peg_quote != Some(self.shown_quote()) {
@@ -513,16 +504,17 @@ impl Exchange {
                 return;
             }
         }
+        self.park_pegs(out);
     }
 
-    /// Stops look at a print: trailing ones move, then those that are reached trigger.
-    fn see(&mut self, print: i64, out: Out<'_>) {
+    /// Stops that were there look at a print: trailing ones move, then those that are reached trigger.
+    fn see(&mut self, print: i64, newest: u64, out: Out<'_>) {
         for side in [Side::Bid, Side::Ask] {
             let better = |peak: i64| if side == Side::Bid { print < peak } else { print > peak };
             let moved: Vec<u32> = self.trailing[side as usize]
                 .values()
                 .copied()
-                .filter(|&at| self.extra(at).is_some_and(|extra| better(extra.peak)))
+                .filter(|&at| self.extra(at).is_some_and(|extra| extra.since <= newest && better(extra.peak)))
                 .collect();
             for at in moved {
                 self.set_peak(at, print);
@@ -530,9 +522,13 @@ impl Exchange {
         }
         for side in [Side::Bid, Side::Ask] {
             let reached = if side == Side::Bid { print } else { !print };
-            while let Some((&key, &at)) = self.stops[side as usize].first_key_value() {
-                if key.0 > reached {
-                    break;
+            let stops = self.stops[side as usize].range(..=(reached, u64::MAX));
+            let chosen: Vec<(u32, u64)> =
+                stops.filter(|&(_, &at)| self.extra(at).is_some_and(|extra| extra.since <= newest)).map(|(_, &at)| (at, self.book.node(at).id)).collect();
+            for (at, id) in chosen {
+                // Its alternative may have triggered before it.
+                if self.book.find(id) != Some(at) {
+                    continue;
                 }
                 self.stop_waiting(at);
                 self.wait(at, Where::Pending);
@@ -568,10 +564,10 @@ impl Exchange {
     fn activate(&mut self, at: u32, out: Out<'_>) {
         let Some(extra) = self.extra_mut(at) else { return };
         extra.place = Where::Book;
-        let limit = extra.price;
+        let (side, limit) = (extra.side, extra.price);
         let tag = self.book.tag_mut(at);
         tag.order_type = if tag.order_type == OrderType::StopLimit { OrderType::Limit } else { OrderType::Market };
-        let incoming = self.again(at, limit, self.book.node(at).size);
+        let incoming = self.again(at, side, limit, self.book.node(at).size);
         self.enter(incoming, out);
     }
 
@@ -582,12 +578,12 @@ impl Exchange {
     }
 
     /// Where a pegged order belongs now; `None`: nowhere.
-    fn peg_price(&self, at: u32) -> Option<i64> {
+    fn peg_price(&self, at: u32, quote: (Option<i64>, Option<i64>)) -> Option<i64> {
         if self.state != State::Continuous {
             return None;
         }
         let extra = self.extra(at)?;
-        let (bid, ask) = self.shown_quote();
+        let (bid, ask) = quote;
         let tick = self.rules.tick;
         // In 128 bits, where nothing overflows; what does not fit in the end has no place.
         let (from, twice) = match (self.book.node(at).tag.order_type, extra.side) {
@@ -629,7 +625,8 @@ impl Exchange {
 
     /// Every pegged order whose price changes goes there.
     fn price_pegs(&mut self, out: Out<'_>) {
-        self.peg_quote = Some(self.shown_quote());
+        let quote = self.shown_quote();
+        self.peg_quote = Some(quote);
         let all: Vec<(u32, u64)> = self.pegs.values().map(|&at| (at, self.book.node(at).id)).collect();
         for (at, id) in all {
             // It may have traded with one before it.
@@ -637,14 +634,14 @@ impl Exchange {
                 continue;
             }
             let now = if self.book.rests(at) { Some(self.book.level_of(at).price) } else { None };
-            let price = self.peg_price(at);
+            let price = self.peg_price(at, quote);
             if price == now {
                 continue;
             }
             self.book.leave(at);
-            let open = self.book.node(at).size;
+            let (side, open) = (self.side_of(at), self.book.node(at).size);
             self.say_repriced(at, price.unwrap_or(Command::UNSET), out);
-            let incoming = self.again(at, price.unwrap_or(Command::UNSET), open);
+            let incoming = self.again(at, side, price.unwrap_or(Command::UNSET), open);
             self.enter_peg(incoming, out);
         }
     }

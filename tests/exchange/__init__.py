@@ -1,0 +1,1 @@
+"""The exchange against a slow and obvious model of its rules."""
