@@ -1,6 +1,6 @@
 """The exchange of `docs/exchange.md`, slow and obvious: lists and linear searches, one method for each rule.
 
-What the text leaves open is written down in `ambiguities.md`.
+Where rules meet, `docs/exchange-examples.md` says what follows.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 MAX_SIZE = 1 << 53
+MAX_SLICES = 10_000
 STAYS = ("day", "gtc", "gtd")
 CALL = ("pre_open", "halted", "closing")
 STOPS = ("stop", "stop_limit", "trailing_stop")
@@ -476,7 +477,7 @@ class Reference:
             return "off_tick"
         if o.size % rules.lot or (o.display or 0) % rules.lot:
             return "off_lot"
-        if o.size < rules.min_size:
+        if o.size < rules.min_size or (o.display and o.size // o.display >= MAX_SLICES):
             return "too_small"
         if o.size > rules.max_size:
             return "too_large"

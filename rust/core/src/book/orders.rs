@@ -552,7 +552,8 @@ impl<T: Copy + Default> OrderBook<T> {
         self.index.remove(id, at);
     }
 
-    /// Reduces an order's size, which stays positive, in its place.
+    /// Reduces an order's size in its place. Reduced to nothing it still stands there, until it is given another size or
+    /// leaves.
     #[inline]
     pub(crate) fn shrink(&mut self, at: u32, by: i64) {
         let node = &mut self.nodes[at as usize];

@@ -18,6 +18,21 @@ pub struct Indicative {
     pub imbalance: Size,
 }
 
+/// The same before it is cut to 63 bits.
+#[derive(Clone, Copy)]
+struct Clearing {
+    price: i64,
+    volume: i128,
+    surplus: i128,
+}
+
+impl Clearing {
+    fn shown(&self) -> Indicative {
+        let cut = |value: i128| i64::try_from(value).unwrap_or(if value < 0 { -i64::MAX } else { i64::MAX });
+        Indicative { price: Price(self.price), size: Size(cut(self.volume)), imbalance: Size(cut(self.surplus)) }
+    }
+}
+
 /// Ticks with the same demand and supply.
 #[derive(Clone, Copy)]
 struct Stretch {
@@ -41,11 +56,14 @@ impl Exchange {
     /// What an auction would give now; `None` in continuous trading, when closed, or if nothing would trade.
     #[must_use]
     pub fn indicative(&self) -> Option<Indicative> {
-        if matches!(self.state, State::Continuous | State::Closed) { None } else { self.clearing() }
+        if matches!(self.state, State::Continuous | State::Closed) {
+            return None;
+        }
+        self.clearing().map(|clearing| clearing.shown())
     }
 
     /// Price, volume and imbalance of an auction of what is there.
-    fn clearing(&self) -> Option<Indicative> {
+    fn clearing(&self) -> Option<Clearing> {
         let market = |side: Side| -> i128 {
             self.markets[side as usize].values().map(|&at| i128::from(self.book.node(at).size)).sum()
         };
@@ -57,16 +75,13 @@ impl Exchange {
                 sizes.entry(level.price).or_default()[side as usize] += size;
             }
         }
-        let fit = |price: i64, size: i128, imbalance: i128| {
-            Some(Indicative {
-                price: Price(price),
-                size: Size(i64::try_from(size).ok()?),
-                imbalance: Size(i64::try_from(imbalance).unwrap_or(if imbalance < 0 { i64::MIN } else { i64::MAX })),
-            })
-        };
         if sizes.is_empty() {
             let size = buys.min(sells);
-            return self.anchor().filter(|_| size > 0).and_then(|price| fit(price, size, buys - sells));
+            return self.anchor().filter(|_| size > 0).map(|price| Clearing {
+                price,
+                volume: size,
+                surplus: buys - sells,
+            });
         }
         let stretches = stretches(&sizes, buys, sells, self.rules.tick);
         let most = stretches.iter().map(Stretch::volume).max()?;
@@ -91,23 +106,24 @@ impl Exchange {
             i64::try_from(wanted.div_euclid(tick) * tick).unwrap_or(lowest).max(lowest)
         };
         let at = best().find(|one| (one.lowest..=one.highest).contains(&price))?;
-        fit(price, at.volume(), at.surplus())
+        Some(Clearing { price, volume: at.volume(), surplus: at.surplus() })
     }
 
     /// Trades everything that can trade at one price.
     pub(super) fn uncross(&mut self, out: Out<'_>) {
         let Some(clearing) = self.clearing() else { return };
+        let shown = clearing.shown();
         out(&Execution {
             sequence: self.sequence,
             kind: ExecutionKind::Auction,
-            price: clearing.price,
-            size: clearing.size,
-            remaining: clearing.imbalance,
+            price: shown.price,
+            size: shown.size,
+            remaining: shown.imbalance,
             ..Execution::EMPTY
         });
-        let price = clearing.price.0;
-        let buyers = self.takers(Side::Bid, price, clearing.size.0);
-        let sellers = self.takers(Side::Ask, price, clearing.size.0);
+        let price = clearing.price;
+        let buyers = self.takers(Side::Bid, price, clearing.volume);
+        let sellers = self.takers(Side::Ask, price, clearing.volume);
         let order = self.pair(&buyers, &sellers, price, out);
         self.print(price);
         self.reference = Some(price);
@@ -127,10 +143,11 @@ impl Exchange {
             }
         }
         for at in order {
-            // It may be gone by its own trades.
+            // It may be gone by its own trades; else its end ends the link, for the other too.
             if let Some((partner, id)) = partners.remove(&at)
                 && self.book.find(id) == Some(partner)
             {
+                partners.remove(&partner);
                 self.cancel(partner, Reason::Linked, out);
             }
         }
@@ -142,14 +159,14 @@ impl Exchange {
     }
 
     /// Who trades how much, in order: market orders, then by price displayed slices, hidden orders and reserves.
-    fn takers(&self, side: Side, price: i64, volume: i64) -> Vec<(u32, i64)> {
+    fn takers(&self, side: Side, price: i64, volume: i128) -> Vec<(u32, i64)> {
         let mut left = volume;
         let mut takers = Vec::new();
         let mut add = |at: u32, size: i64| {
-            let size = size.min(left);
+            let size = i64::try_from(left).map_or(size, |left| size.min(left));
             if size > 0 {
                 takers.push((at, size));
-                left -= size;
+                left -= i128::from(size);
             }
             left > 0
         };
@@ -222,8 +239,8 @@ impl Exchange {
         order
     }
 
-    /// Takes from an order what it traded in an auction. True if its slice is used up and its reserve is not; the slice
-    /// still stands there with its size then.
+    /// Takes from an order what it traded in an auction. True if its slice is used up and its reserve is not; an empty
+    /// slice still stands there then.
     fn reduce(&mut self, at: u32, size: i64) -> bool {
         let (open, slice) = (self.open(at), self.book.node(at).size);
         if size == open {
@@ -237,6 +254,7 @@ impl Exchange {
         if let Some(extra) = self.extra_mut(at) {
             extra.reserve -= size - slice;
         }
+        self.book.shrink(at, slice);
         true
     }
 }

@@ -4,7 +4,7 @@ use super::{
     Action, Command, Exchange, Extra, Incoming, OrderType, PostOnly, Priority, Reason, Rules, RulesError, SelfTrade,
     State, TimeInForce, Where,
 };
-use crate::book::orders::NONE;
+use crate::book::orders::{Level, NONE};
 use crate::units::{Nanos, Side};
 
 /// The order of those checks that either side of a quote may fail.
@@ -162,7 +162,8 @@ impl Exchange {
         if off(order.size.0, rules.lot) || off(order.display.0, rules.lot) {
             return Err(Reason::OffLot);
         }
-        if order.size.0 < rules.min_size {
+        let sliced = order.display.0 > 0 && order.size.0 / order.display.0 >= Rules::MAX_SLICES;
+        if order.size.0 < rules.min_size || sliced {
             return Err(Reason::TooSmall);
         }
         if order.size.0 > rules.max_size {
@@ -243,8 +244,10 @@ impl Exchange {
         let Some(best) = other.map(|at| self.book.level_of(at).price) else { return Ok(price) };
         match (post_only, side) {
             _ if !crosses(side, price, best) => Ok(price),
-            (PostOnly::Slide, Side::Bid) => Ok(best.saturating_sub(self.rules.tick)),
-            (PostOnly::Slide, Side::Ask) => Ok(best.saturating_add(self.rules.tick)),
+            (PostOnly::Slide, Side::Bid) => {
+                best.checked_sub(self.rules.tick).filter(|&price| price != Command::UNSET).ok_or(Reason::WouldTrade)
+            }
+            (PostOnly::Slide, Side::Ask) => best.checked_add(self.rules.tick).ok_or(Reason::WouldTrade),
             _ => Err(Reason::WouldTrade),
         }
     }
@@ -277,7 +280,7 @@ impl Exchange {
         }
         // An order of a kind without a price cannot be given one; one that became a limit order has no trigger.
         let display = order.display;
-        if given(command.display.0) && order.display >= order.size {
+        if given(command.display.0) && order.display != now.display && order.display >= order.size {
             order.display.0 = Command::UNSET;
         }
         let pending = self.extra(at).is_some_and(|extra| extra.place == Where::Pending);
@@ -374,7 +377,7 @@ impl Exchange {
             let live = at.map(|at| self.as_command(at));
             *keeps = live.is_some_and(|live| side.price == live.price && side.size <= live.size);
             let less = live.is_some_and(|live| side.price == live.price && side.size < live.size);
-            let late = at.is_none() && side.time_in_force == TimeInForce::Gtd && side.expires.0 <= self.clock;
+            let late = side.time_in_force == TimeInForce::Gtd && side.expires.0 <= self.clock;
             let found =
                 self.check_numbers(side, !less).and(if late { Err(Reason::Expired) } else { Ok(()) }).and_then(|()| {
                     if !*keeps {
@@ -401,8 +404,19 @@ impl Exchange {
 
     /// Whether a fill-or-kill order finds all of its size, in the order of matching.
     pub(super) fn can_fill(&self, incoming: &Incoming) -> bool {
-        // Alternatives that go on the way leave less than is counted. That is rare: it is played through on a copy.
-        self.counts(incoming) && (self.links == 0 || self.plays(incoming))
+        if self.links == 0 {
+            return self.counts(incoming);
+        }
+        // Alternatives that go on the way change what can be reached. That is rare: it is played through on a copy.
+        let reached = |level: &&Level| self.reaches(incoming, level.price);
+        let most: i128 = self
+            .book
+            .all_levels(incoming.side.opposite())
+            .take_while(reached)
+            .flat_map(|level| self.book.queue(level))
+            .map(|at| i128::from(self.open(at)))
+            .sum();
+        most >= i128::from(incoming.open) && self.plays(incoming)
     }
 
     fn plays(&self, incoming: &Incoming) -> bool {
@@ -418,14 +432,14 @@ impl Exchange {
     }
 
     fn counts(&self, incoming: &Incoming) -> bool {
-        let mut missing = incoming.open;
+        let mut missing = i128::from(incoming.open);
         let own = |at: u32| {
             let account = self.book.node(at).tag.account;
             account != 0 && account == incoming.terms.account && incoming.terms.self_trade != SelfTrade::None
         };
         let oldest = incoming.terms.self_trade == SelfTrade::CancelOldest;
         let pro_rata = self.rules.priority != Priority::PriceTime;
-        let reserve = |at: u32| self.extra(at).map_or(0, |extra: &Extra| extra.reserve);
+        let reserve = |at: u32| self.extra(at).map_or(0, |extra: &Extra| i128::from(extra.reserve));
         for level in self.book.all_levels(incoming.side.opposite()) {
             if !self.reaches(incoming, level.price) || !self.in_band(level.price) {
                 return false;
@@ -436,7 +450,7 @@ impl Exchange {
             }
             for at in self.book.shown(level) {
                 if !own(at) {
-                    missing -= self.book.node(at).size;
+                    missing -= i128::from(self.book.node(at).size);
                 } else if !oldest && !pro_rata {
                     return missing <= 0;
                 }
@@ -447,13 +461,13 @@ impl Exchange {
             if own_shown && !oldest {
                 return false;
             }
-            missing -= self.book.shown(level).filter(|&at| !own(at)).map(reserve).sum::<i64>();
+            missing -= self.book.shown(level).filter(|&at| !own(at)).map(reserve).sum::<i128>();
             if missing <= 0 {
                 return true;
             }
             for at in self.book.unseen(level) {
                 if !own(at) {
-                    missing -= self.book.node(at).size;
+                    missing -= i128::from(self.book.node(at).size);
                 } else if !oldest {
                     return missing <= 0;
                 }

@@ -222,7 +222,7 @@ impl Exchange {
 enum Left {
     /// Some of its slice.
     Slice,
-    /// Its reserve: the slice is used up, and still stands there with its size.
+    /// Its reserve: an empty slice still stands there.
     Reserve,
     /// Nothing; it still stands there.
     Nothing,
@@ -458,6 +458,7 @@ impl Exchange {
             self.book.shrink(maker, size);
             Left::Slice
         } else if self.extra(maker).is_some_and(|extra| extra.reserve > 0) {
+            self.book.shrink(maker, size);
             Left::Reserve
         } else {
             Left::Nothing
@@ -799,7 +800,7 @@ impl Exchange {
                     place: Where::Book,
                     entered: self.entries,
                     rank: self.entries,
-                since: self.entries,
+                    since: self.entries,
                     reserve: 0,
                     display: Command::UNSET,
                     price,

@@ -78,6 +78,8 @@ pub struct Rules {
 impl Rules {
     /// The greatest size that an order may have at all.
     pub const MAX_SIZE: i64 = 1 << 53;
+    /// An iceberg has fewer slices than this: each is a trade and an execution of its own, and one command may meet all.
+    pub const MAX_SLICES: i64 = 10_000;
 }
 
 impl Default for Rules {

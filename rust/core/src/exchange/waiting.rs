@@ -523,8 +523,10 @@ impl Exchange {
         for side in [Side::Bid, Side::Ask] {
             let reached = if side == Side::Bid { print } else { !print };
             let stops = self.stops[side as usize].range(..=(reached, u64::MAX));
-            let chosen: Vec<(u32, u64)> =
-                stops.filter(|&(_, &at)| self.extra(at).is_some_and(|extra| extra.since <= newest)).map(|(_, &at)| (at, self.book.node(at).id)).collect();
+            let chosen: Vec<(u32, u64)> = stops
+                .filter(|&(_, &at)| self.extra(at).is_some_and(|extra| extra.since <= newest))
+                .map(|(_, &at)| (at, self.book.node(at).id))
+                .collect();
             for (at, id) in chosen {
                 // Its alternative may have triggered before it.
                 if self.book.find(id) != Some(at) {

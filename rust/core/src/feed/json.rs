@@ -92,6 +92,8 @@ impl Decimal {
 pub(crate) struct Json<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// Objects and arrays round this position. Whoever reads them nests with them, on a stack that has an end.
+    depth: usize,
 }
 
 #[allow(clippy::cast_possible_truncation)] // a frame is below 4 GiB, see `Session::MAX_FRAME`
@@ -101,7 +103,7 @@ const fn short(at: usize) -> u32 {
 
 impl<'a> Json<'a> {
     pub const fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
+        Self { bytes, at: 0, depth: 0 }
     }
 
     /// Where it stands, in bytes.
@@ -153,12 +155,20 @@ impl<'a> Json<'a> {
         if self.at == self.bytes.len() { Ok(()) } else { Err(self.fault("the end of the message")) }
     }
 
+    #[inline]
+    fn deeper(&mut self) -> Read<()> {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH { Err(self.fault("a message that is less deep")) } else { Ok(()) }
+    }
+
     /// An object: `each` gets every key and must take its value.
     #[inline]
     pub fn object(&mut self, mut each: impl FnMut(&mut Self, &'a [u8]) -> Read<()>) -> Read<()> {
         self.take(b'{', "an object")?;
+        self.deeper()?;
         if self.peek() == b'}' {
             self.at += 1;
+            self.depth -= 1;
             return Ok(());
         }
         loop {
@@ -169,6 +179,7 @@ impl<'a> Json<'a> {
                 b',' => self.at += 1,
                 b'}' => {
                     self.at += 1;
+                    self.depth -= 1;
                     return Ok(());
                 }
                 _ => return Err(self.fault("a comma or the end of the object")),
@@ -180,8 +191,10 @@ impl<'a> Json<'a> {
     #[inline]
     pub fn array(&mut self, mut each: impl FnMut(&mut Self) -> Read<()>) -> Read<()> {
         self.take(b'[', "an array")?;
+        self.deeper()?;
         if self.peek() == b']' {
             self.at += 1;
+            self.depth -= 1;
             return Ok(());
         }
         loop {
@@ -190,6 +203,7 @@ impl<'a> Json<'a> {
                 b',' => self.at += 1,
                 b']' => {
                     self.at += 1;
+                    self.depth -= 1;
                     return Ok(());
                 }
                 _ => return Err(self.fault("a comma or the end of the array")),
@@ -516,19 +530,12 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// Passes over one value of any kind, however deep, and checks that it is JSON.
+    /// Passes over one value of any kind and checks that it is JSON.
     pub fn skip(&mut self) -> Read<()> {
-        self.skip_within(MAX_DEPTH)
-    }
-
-    fn skip_within(&mut self, depth: usize) -> Read<()> {
-        let Some(deeper) = depth.checked_sub(1) else {
-            return Err(self.fault("a message that is less deep"));
-        };
         match self.peek() {
             b'"' => self.text().map(|_| ()),
-            b'{' => self.object(|json, _| json.skip_within(deeper)),
-            b'[' => self.array(|json| json.skip_within(deeper)),
+            b'{' => self.object(|json, _| json.skip()),
+            b'[' => self.array(Self::skip),
             b't' | b'f' => self.boolean().map(|_| ()),
             b'n' if self.null() => Ok(()),
             _ => self.number().map(|_| ()),

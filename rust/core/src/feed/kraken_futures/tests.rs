@@ -171,3 +171,9 @@ fn requests_acknowledgements_refusals_and_heartbeats() {
         assert!(read("kraken-futures", garbage).is_err(), "{garbage}");
     }
 }
+
+#[test]
+fn trades_within_trades_without_end_are_refused() {
+    let text = format!("{{{}", r#""trades":[{"#.repeat(1 << 17));
+    assert!(read("kraken-futures", &text).is_err());
+}
