@@ -340,8 +340,7 @@ impl Exchange {
             }
             let (orders_ahead, size_ahead) = ahead;
             ahead = (orders_ahead + 1, size_ahead + self.book.node(at).size);
-            let place =
-                crate::book::Place { orders_ahead, size_ahead: Size(size_ahead), level_size: Size(level.size) };
+            let place = crate::book::Place { orders_ahead, size_ahead: Size(size_ahead), level_size: Size(level.size) };
             (self.live(at), Some(place))
         });
         queue.collect()
