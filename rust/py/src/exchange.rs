@@ -306,7 +306,7 @@ impl Exchange {
     ) -> PyResult<Bound<'py, PyAny>> {
         let decimals = self.decimals(decimals)?;
         let mut commands = Commands::read(commands, first_row)?;
-        let mut executions = Executions::default();
+        let mut executions = Executions::of(commands.rows);
         while commands.done < commands.rows {
             let until = commands.done + CHUNK;
             py.detach(|| {

@@ -105,8 +105,38 @@ impl Bits {
     }
 }
 
+/// A column that is mostly nothing but zeros, as fees are where there are none. Until the first other value it is not
+/// written at all: fresh memory of zeros costs nothing until it is read, while every page written costs more than the
+/// commands whose executions fill it.
+#[derive(Default)]
+struct Rare<T> {
+    values: Vec<T>,
+    zeros: usize,
+}
+
+impl<T: Copy + Default + PartialEq> Rare<T> {
+    #[inline]
+    fn extend(&mut self, rows: &[Execution], value: impl Fn(&Execution) -> T) {
+        if self.values.is_empty() && rows.iter().all(|row| value(row) == T::default()) {
+            self.zeros += rows.len();
+            return;
+        }
+        if self.values.is_empty() {
+            self.values = vec![T::default(); self.zeros];
+        }
+        self.values.extend(rows.iter().map(value));
+    }
+
+    fn finish(self, rows: usize) -> Vec<T> {
+        if self.values.is_empty() { vec![T::default(); rows] } else { self.values }
+    }
+}
+
 /// Rows that make a word of validity.
 const ROWS: usize = 64;
+
+/// Rows for which room is made at most before there are that many; what is not written to costs nothing.
+const ROOM: usize = 1 << 26;
 
 /// Executions in columns. They come through a small buffer, which is turned into columns while it is in the cache.
 #[derive(Default)]
@@ -117,15 +147,15 @@ pub struct Executions {
     reason: Vec<u8>,
     order_id: Vec<u64>,
     counter_id: Vec<u64>,
-    account: Vec<u32>,
-    counter_account: Vec<u32>,
+    account: Rare<u32>,
+    counter_account: Rare<u32>,
     side: Vec<u8>,
     price: Vec<i64>,
     size: Vec<i64>,
     remaining: Vec<i64>,
-    fee: Vec<i64>,
-    counter_fee: Vec<i64>,
-    state: Vec<u8>,
+    fee: Rare<i64>,
+    counter_fee: Rare<i64>,
+    state: Rare<u8>,
     has_reason: Bits,
     has_order: Bits,
     has_counter: Bits,
@@ -138,6 +168,23 @@ pub struct Executions {
 }
 
 impl Executions {
+    /// With room for what so many commands usually cause.
+    pub fn of(commands: usize) -> Self {
+        let rows = commands.saturating_add(commands / 2).min(ROOM);
+        Self {
+            sequence: Vec::with_capacity(rows),
+            kind: Vec::with_capacity(rows),
+            reason: Vec::with_capacity(rows),
+            order_id: Vec::with_capacity(rows),
+            counter_id: Vec::with_capacity(rows),
+            side: Vec::with_capacity(rows),
+            price: Vec::with_capacity(rows),
+            size: Vec::with_capacity(rows),
+            remaining: Vec::with_capacity(rows),
+            ..Self::default()
+        }
+    }
+
     /// Moves what fills whole words from the buffer to the columns.
     #[inline]
     pub fn flush(&mut self) {
@@ -154,15 +201,15 @@ impl Executions {
         self.reason.extend(rows.iter().map(|row| row.reason as u8));
         self.order_id.extend(rows.iter().map(|row| row.order_id));
         self.counter_id.extend(rows.iter().map(|row| row.counter_id));
-        self.account.extend(rows.iter().map(|row| row.account));
-        self.counter_account.extend(rows.iter().map(|row| row.counter_account));
+        self.account.extend(rows, |row| row.account);
+        self.counter_account.extend(rows, |row| row.counter_account);
         self.side.extend(rows.iter().map(|row| row.side.map_or(0, |side| side as u8)));
         self.price.extend(rows.iter().map(|row| row.price.0));
         self.size.extend(rows.iter().map(|row| row.size.0));
         self.remaining.extend(rows.iter().map(|row| row.remaining.0));
-        self.fee.extend(rows.iter().map(|row| row.fee));
-        self.counter_fee.extend(rows.iter().map(|row| row.counter_fee));
-        self.state.extend(rows.iter().map(|row| row.state as u8));
+        self.fee.extend(rows, |row| row.fee);
+        self.counter_fee.extend(rows, |row| row.counter_fee);
+        self.state.extend(rows, |row| row.state as u8);
         self.has_reason.extend(rows, |row| row.reason != Reason::None);
         self.has_order.extend(rows, |row| row.order_id != 0);
         self.has_counter.extend(rows, |row| row.counter_id != 0);
@@ -185,15 +232,15 @@ impl Executions {
         frame.codes::<Reason>("reason", self.reason, self.has_reason.finish(rows))?;
         frame.ints::<UInt64Type>("order_id", self.order_id, self.has_order.finish(rows));
         frame.ints::<UInt64Type>("counter_id", self.counter_id, counter.clone());
-        frame.ints::<UInt32Type>("account", self.account, None);
-        frame.ints::<UInt32Type>("counter_account", self.counter_account, counter);
+        frame.ints::<UInt32Type>("account", self.account.finish(rows), None);
+        frame.ints::<UInt32Type>("counter_account", self.counter_account.finish(rows), counter);
         frame.codes::<Sides>("side", self.side, self.has_side.finish(rows))?;
         frame.counts("price", self.price, self.has_price.finish(rows), prices(decimals));
         frame.counts("size", self.size, self.has_size.finish(rows), sizes(decimals));
         frame.counts("remaining", self.remaining, self.has_remaining.finish(rows), sizes(decimals));
-        frame.counts("fee", self.fee, fee.clone(), fees(decimals));
-        frame.counts("counter_fee", self.counter_fee, fee, fees(decimals));
-        frame.codes::<State>("state", self.state, self.has_state.finish(rows))?;
+        frame.counts("fee", self.fee.finish(rows), fee.clone(), fees(decimals));
+        frame.counts("counter_fee", self.counter_fee.finish(rows), fee, fees(decimals));
+        frame.codes::<State>("state", self.state.finish(rows), self.has_state.finish(rows))?;
         frame.finish()
     }
 }

@@ -15,7 +15,7 @@ use arrow_schema::{DataType, SchemaRef, TimeUnit};
 use crossbook::exchange::{Action, Command, OrderType, PostOnly, SelfTrade, State, TimeInForce};
 use crossbook::units::{Nanos, Price, Size};
 use pyo3::prelude::*;
-use pyo3::types::{PyCapsule, PyTuple};
+use pyo3::types::{IntoPyDict, PyCapsule, PyTuple};
 
 use super::fields::{Named, Sides};
 use crate::{errors, table};
@@ -216,7 +216,7 @@ fn words(which: Number, array: &ArrayRef, name: &str, first: usize) -> PyResult<
         DataType::UInt8 => read!(UInt8Type, U8),
         DataType::Int8 => read!(Int8Type, I8),
         DataType::Timestamp(TimeUnit::Nanosecond, _) if time => read!(TimestampNanosecondType, Wide),
-        // A column of nothing but nulls; Polars makes it of a list of Nones.
+        // A column of nothing but nulls.
         DataType::Null => Words::U8(vec![0; array.len()].into()),
         found if time => return Err(wrong_type(name, "integers or Datetime(\"ns\")", found)),
         found => return Err(wrong_type(name, "integers", found)),
@@ -431,8 +431,19 @@ impl Commands {
     }
 }
 
+/// A DataFrame without columns of type Null: Polars hands those over with a buffer, which `arrow` takes for an error.
+fn typed<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let polars = data.py().import("polars")?;
+    let null = polars.getattr("Null")?;
+    if data.is_instance(&polars.getattr("DataFrame")?)? && data.getattr("dtypes")?.contains(&null)? {
+        return data.call_method1("cast", ([(null, polars.getattr("Int8")?)].into_py_dict(data.py())?,));
+    }
+    Ok(data.clone())
+}
+
 /// Batches from whatever offers a stream of them, or one.
 fn import(data: &Bound<'_, PyAny>) -> PyResult<(SchemaRef, Vec<RecordBatch>)> {
+    let data = &typed(data)?;
     if data.hasattr("__arrow_c_stream__")? || !data.hasattr("__arrow_c_array__")? {
         return table::import(data);
     }
