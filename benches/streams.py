@@ -1,6 +1,6 @@
 """The depth levels of the real captures as columns, public order streams, and how a bench hands on what it measured.
 
-    python benches/streams.py target/matching     writes the order streams as `benches/rust/matching.rs` reads them
+python benches/streams.py target/matching     writes the order streams as `benches/rust/matching.rs` reads them
 """
 
 from __future__ import annotations
