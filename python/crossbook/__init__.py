@@ -8,9 +8,24 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING
 
-from crossbook._core import DEBUG_BUILD, Instrument, Market, PriceBook, Table, Tape, __version__
+from crossbook._core import (
+    DEBUG_BUILD,
+    Exchange,
+    Execution,
+    Instrument,
+    LiveOrder,
+    Market,
+    PriceBook,
+    ProRata,
+    Rules,
+    Table,
+    Tape,
+    Tier,
+    __version__,
+)
 from crossbook.capture import Capture, open, read_instruments
 from crossbook.errors import CaptureError, DataError, Error, InstrumentError, MarketError
+from crossbook.exchange import read_rules
 
 if TYPE_CHECKING:
     from crossbook import feeds
@@ -24,19 +39,26 @@ __all__ = [
     "CaptureError",
     "DataError",
     "Error",
+    "Exchange",
+    "Execution",
     "Instrument",
     "InstrumentError",
+    "LiveOrder",
     "Market",
     "MarketError",
     "PriceBook",
+    "ProRata",
     "Recorder",
+    "Rules",
     "Study",
     "Table",
     "Tape",
+    "Tier",
     "__version__",
     "feeds",
     "open",
     "read_instruments",
+    "read_rules",
 ]
 
 BID = 0

@@ -1,8 +1,8 @@
 """The engine. Prices and sizes are whole numbers of an instrument's units; sides are 0 (bid) and 1 (ask)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol, final
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias, final
 
 import numpy as np
 import polars as pl
@@ -16,13 +16,19 @@ __all__ = [
     "DEBUG_BUILD",
     "LATENCY_RUN",
     "CaptureWriter",
+    "Exchange",
+    "Execution",
     "Instrument",
+    "LiveOrder",
     "Market",
     "PriceBook",
+    "ProRata",
     "Replay",
+    "Rules",
     "Session",
     "Table",
     "Tape",
+    "Tier",
     "__version__",
     "crosses",
     "current_protocol",
@@ -37,10 +43,37 @@ __all__ = [
     "survey",
 ]
 
+_Side: TypeAlias = Literal["bid", "ask", "buy", "sell", 0, 1]
+_OrderType: TypeAlias = Literal[
+    "limit", "market", "market_to_limit", "stop", "stop_limit", "trailing_stop", "peg_primary", "peg_mid"
+]
+_TimeInForce: TypeAlias = Literal["day", "gtc", "gtd", "ioc", "fok", "at_open", "at_close"]
+_SelfTrade: TypeAlias = Literal["none", "cancel_newest", "cancel_oldest", "cancel_both", "decrement"]
+_PostOnly: TypeAlias = Literal["no", "reject", "slide"]
+_State: TypeAlias = Literal["continuous", "pre_open", "halted", "closing", "closed"]
+_Kind: TypeAlias = Literal[
+    "accepted",
+    "rejected",
+    "trade",
+    "modified",
+    "cancelled",
+    "decremented",
+    "triggered",
+    "replenished",
+    "repriced",
+    "state",
+    "auction",
+]
+
 class _ArrowStream(Protocol):
     """Anything that offers the Arrow C stream interface: Polars, PyArrow, DuckDB results, and the tables here."""
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
+
+class _ArrowArray(Protocol):
+    """Anything that offers the Arrow C array interface: one struct array, a column a field."""
+
+    def __arrow_c_array__(self, requested_schema: object | None = None) -> tuple[object, object]: ...
 
 @final
 class Instrument:
@@ -245,6 +278,380 @@ class Market:
         """Rows since the last call, one per depth message: the book's own quote in units, and the depth in base
         currency within each band of its mid as ``bid_1bp … ask_10bp``, NaN where the band reaches beyond what is known.
         """
+
+@final
+class Tier:
+    """Fees in parts per billion of price × size: of the resting order, of the aggressor, of both in an auction.
+
+    A negative rate is a rebate.
+    """
+
+    def __new__(cls, maker: int = 0, taker: int = 0, auction: int = 0) -> Tier: ...
+    @property
+    def maker(self) -> int:
+        """Of the resting order."""
+    @property
+    def taker(self) -> int:
+        """Of the aggressor."""
+    @property
+    def auction(self) -> int:
+        """Of both sides of an auction."""
+    def __eq__(self, value: object, /) -> bool: ...
+    def __ne__(self, value: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class ProRata:
+    """At one price orders trade in proportion to their displayed sizes; see *Priority rules* in docs/exchange.md."""
+
+    def __new__(cls, *, top_order: bool = False, top_max: int = 0, min_allocation: int = 0) -> ProRata: ...
+    @property
+    def top_order(self) -> bool:
+        """Whether the order that set the price goes first."""
+    @property
+    def top_max(self) -> int:
+        """At most so much of it, 0: all."""
+    @property
+    def min_allocation(self) -> int:
+        """Shares below this become 0."""
+    def __eq__(self, value: object, /) -> bool: ...
+    def __ne__(self, value: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class Rules:
+    """The rules of an exchange, in units of its instrument; docs/exchange.md says what they mean."""
+
+    def __new__(
+        cls,
+        *,
+        tick: int = 1,
+        lot: int = 1,
+        min_size: int = 1,
+        max_size: int = 9007199254740992,
+        max_notional: int | None = None,
+        collar: int | None = None,
+        band: int | None = None,
+        halt_for: int = 0,
+        reference: int | None = None,
+        priority: Literal["price_time"] | ProRata = "price_time",
+        state: _State = "continuous",
+        accounts: Mapping[int, int] | None = None,
+        tiers: Sequence[Tier] = (),
+        rate: int = 0,
+        rate_window: int = 1000000000,
+    ) -> Rules:
+        """`accounts`: who may trade, with the index of its tier (none: everybody, at the first tier); times in ns.
+
+        Raises `DataError` that names the rule, its value and what was expected, or `TypeError`.
+        """
+    @property
+    def tick(self) -> int:
+        """Prices are multiples of this."""
+    @property
+    def lot(self) -> int:
+        """Sizes are multiples of this."""
+    @property
+    def min_size(self) -> int:
+        """The least size of an order."""
+    @property
+    def max_size(self) -> int:
+        """The greatest size of an order."""
+    @property
+    def max_notional(self) -> int | None:
+        """The greatest price × size of an order."""
+    @property
+    def collar(self) -> int | None:
+        """How far a limit may lie beyond the last trade, or the reference price, and how far a market order may go."""
+    @property
+    def band(self) -> int | None:
+        """How far from the reference price a trade may lie before the exchange halts."""
+    @property
+    def halt_for(self) -> int:
+        """How long such a halt lasts, in ns; 0: until told."""
+    @property
+    def reference(self) -> int | None:
+        """Where auctions, bands and collars begin."""
+    @property
+    def priority(self) -> Literal["price_time"] | ProRata:
+        """Who trades first at one price."""
+    @property
+    def state(self) -> _State:
+        """The state at the beginning."""
+    @property
+    def accounts(self) -> dict[int, int]:
+        """Accounts that may trade, each with the index of its tier. Empty: everybody."""
+    @property
+    def tiers(self) -> list[Tier]:
+        """Fees. Empty: none."""
+    @property
+    def rate(self) -> int:
+        """Commands of one account in one window; 0: any number."""
+    @property
+    def rate_window(self) -> int:
+        """The window's length in ns."""
+    def __eq__(self, value: object, /) -> bool: ...
+    def __ne__(self, value: object, /) -> bool: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+
+@final
+class Execution:
+    """What an exchange says. Attributes are None where there is nothing to say; docs/exchange.md has the table."""
+
+    @property
+    def sequence(self) -> int:
+        """The number of the command that caused it, from 1."""
+    @property
+    def kind(self) -> _Kind:
+        """What happened."""
+    @property
+    def reason(self) -> str | None:
+        """Why a command was rejected or an order cancelled."""
+    @property
+    def order_id(self) -> int | None:
+        """The order; of a trade the aggressor's, in an auction the buyer's."""
+    @property
+    def counter_id(self) -> int | None:
+        """The resting order of a trade, in an auction the seller's."""
+    @property
+    def account(self) -> int:
+        """The order's account; 0 is nobody in particular."""
+    @property
+    def counter_account(self) -> int | None:
+        """The resting order's account."""
+    @property
+    def side(self) -> Literal["bid", "ask"] | None:
+        """The order's side."""
+    @property
+    def price(self) -> int | None:
+        """In units."""
+    @property
+    def size(self) -> int | None:
+        """Traded, entered, taken out, by kind; in units."""
+    @property
+    def remaining(self) -> int | None:
+        """What the order has left open; of an auction demand less supply."""
+    @property
+    def fee(self) -> int | None:
+        """Of a trade, the order's fee in price unit × size unit; negative is a rebate."""
+    @property
+    def counter_fee(self) -> int | None:
+        """Of a trade, the resting order's fee."""
+    @property
+    def state(self) -> _State | None:
+        """The new state, where it changed."""
+    def as_dict(self) -> dict[str, Any]:
+        """The attributes by name, in the order of the columns of `Exchange.run`."""
+    def __eq__(self, value: object, /) -> bool: ...
+    def __ne__(self, value: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class LiveOrder:
+    """A live order as it is when asked for."""
+
+    @property
+    def order_id(self) -> int:
+        """Its id."""
+    @property
+    def account(self) -> int:
+        """Whose."""
+    @property
+    def side(self) -> Literal["bid", "ask"]:
+        """Its side."""
+    @property
+    def price(self) -> int | None:
+        """Where it rests; outside the book its limit, if it has one."""
+    @property
+    def shown(self) -> int:
+        """What it shows."""
+    @property
+    def open(self) -> int:
+        """What it would trade."""
+    @property
+    def order_type(self) -> _OrderType:
+        """How it is priced."""
+    @property
+    def time_in_force(self) -> _TimeInForce:
+        """How long it lives."""
+    @property
+    def trigger(self) -> int | None:
+        """Stop price or peg offset."""
+    @property
+    def link(self) -> int | None:
+        """Its alternative."""
+    @property
+    def rests(self) -> bool:
+        """Whether it stands in the book."""
+    def as_dict(self) -> dict[str, Any]:
+        """The attributes by name."""
+    def __eq__(self, value: object, /) -> bool: ...
+    def __ne__(self, value: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class Exchange:
+    """A venue that you can run: one instrument, commands in, executions out. docs/exchange.md has its rules, exactly.
+
+    Prices and sizes are whole numbers of units. Sides are ``bid`` or ``buy`` (`BID`), ``ask`` or ``sell`` (`ASK`).
+    Calls return the executions that they caused, in order; what the exchange refuses is an execution of kind
+    ``rejected``, not an exception. What is no command at all (an unknown name, a number beyond 64 bits, a string for a
+    price) raises `DataError` or `TypeError` and changes nothing. Threads may share an exchange.
+    """
+
+    def __new__(cls, instrument: Instrument | None = None, rules: Rules | None = None, **keywords: Any) -> Exchange:
+        """An exchange without orders; `keywords` are those of `Rules`, instead of `rules`.
+
+        Tick and lot of an instrument that has them hold, in its units; a rule that says otherwise is an error.
+        """
+    def submit(
+        self,
+        order_id: int,
+        side: _Side,
+        size: int,
+        price: int | None = None,
+        *,
+        order_type: _OrderType = "limit",
+        time_in_force: _TimeInForce = "day",
+        account: int = 0,
+        trigger: int | None = None,
+        display: int | None = None,
+        expires: int | None = None,
+        link: int = 0,
+        self_trade: _SelfTrade = "none",
+        post_only: _PostOnly = "no",
+        ts: int | None = None,
+    ) -> list[Execution]:
+        """A new order. `ts`, `expires` in ns; without `ts` it happens at the exchange's clock."""
+    def cancel(self, order_id: int, *, account: int = 0, ts: int | None = None) -> list[Execution]:
+        """Take an order out; with an account, only if it is that account's."""
+    def modify(
+        self,
+        order_id: int,
+        price: int | None = None,
+        size: int | None = None,
+        *,
+        trigger: int | None = None,
+        display: int | None = None,
+        account: int = 0,
+        ts: int | None = None,
+    ) -> list[Execution]:
+        """Change a live order; None: as it is. `size` is the new open size. A decrease of it alone keeps the place."""
+    def replace(
+        self,
+        order_id: int,
+        price: int | None = None,
+        size: int | None = None,
+        *,
+        trigger: int | None = None,
+        display: int | None = None,
+        account: int = 0,
+        ts: int | None = None,
+    ) -> list[Execution]:
+        """As `modify`, but the order always loses its place."""
+    def set_quote(
+        self,
+        account: int,
+        bid: tuple[int, int, int],
+        ask: tuple[int, int, int],
+        *,
+        time_in_force: _TimeInForce = "gtc",
+        expires: int | None = None,
+        self_trade: _SelfTrade = "none",
+        post_only: _PostOnly = "no",
+        ts: int | None = None,
+    ) -> list[Execution]:
+        """A two-sided quote, each side ``(id, price, size)``; it replaces what stands under these ids, size 0 pulls."""
+    def mass_quote(
+        self,
+        account: int,
+        quotes: Sequence[tuple[tuple[int, int, int], tuple[int, int, int]]],
+        *,
+        time_in_force: _TimeInForce = "gtc",
+        expires: int | None = None,
+        self_trade: _SelfTrade = "none",
+        post_only: _PostOnly = "no",
+        ts: int | None = None,
+    ) -> list[Execution]:
+        """Several two-sided quotes ``(bid, ask)``: one command each, numbered one after another, with no other command
+        in between. One that is refused does not stop the others."""
+    def mass_cancel(self, account: int = 0, side: _Side | None = None, *, ts: int | None = None) -> list[Execution]:
+        """Cancel all orders of an account (0: of everybody), of one side if it is named."""
+    def set_state(self, state: _State, *, ts: int | None = None) -> list[Execution]:
+        """Move to another state: the auction that this means happens first."""
+    def kill(self, account: int = 0, *, ts: int | None = None) -> list[Execution]:
+        """Cancel all orders of an account (0: of everybody) and let no new ones in, until revived."""
+    def revive(self, account: int = 0, *, ts: int | None = None) -> list[Execution]:
+        """End a kill."""
+    def set_clock(self, ts: int) -> list[Execution]:
+        """Let the clock run to a time in ns, and happen what is due."""
+    def run(
+        self,
+        commands: _ArrowStream | _ArrowArray,
+        /,
+        *,
+        progress: Callable[[int, int], object] | None = None,
+        decimals: bool = False,
+        first_row: int = 0,
+    ) -> pl.DataFrame:
+        """Apply commands in columns, a row each; returns the executions in columns named as in `Execution`.
+
+        Columns (all optional): ``action`` (new, cancel, modify, replace, quote, mass_cancel, state, kill, revive,
+        clock), ``order_id, side, price, size, order_type, time_in_force, account, ts, trigger, display, expires, link,
+        self_trade, post_only, state, one_side``. An absent column and a null mean the default of `submit`. Of a
+        ``quote`` the bid is ``order_id, price, size``, the ask ``link, trigger, display``. Numbers may be integers of
+        any width (times Datetime("ns") as well); names may be strings, Categorical, Enum, or integers: codes in the
+        order in which the names stand in the columns' Enums and in docs (side 0 bid, 1 ask). ``one_side`` is boolean.
+
+        Columns are read where they lie; those of the result are handed over without a copy, names as Enums of one
+        byte a row. Everything is checked before the first command is applied: `DataError` names column and row. The
+        GIL is released. After every 65,536 commands `progress` is called with how many are done and how many there
+        are, and Ctrl-C is honoured: what was done stays done, its executions are lost. Commands of other threads may
+        come in there, too. `decimals`: prices, sizes and fees in decimals of the units of the instrument instead of
+        whole numbers of them. `first_row`: what errors call the first row, where the columns are part of more.
+        """
+    def book(self, *, decimals: bool = False) -> pl.DataFrame:
+        """Displayed levels, bids from the best, then asks from the best: ``side, price, size, orders``."""
+    def orders(self, *, decimals: bool = False) -> pl.DataFrame:
+        """Every live order: bids in the order in which they trade, asks likewise, then what waits outside the book.
+
+        ``order_id, account, side, price, shown, open, order_type, time_in_force, trigger, link, rests, orders_ahead,
+        size_ahead``; the last two are the place in the queue of its price, null outside the book.
+        """
+    def order(self, order_id: int, /) -> LiveOrder | None:
+        """A live order."""
+    def place(self, order_id: int, /) -> tuple[int, int, int] | None:
+        """``(orders ahead, their size, displayed size of the level)`` of an order in the book."""
+    def indicative(self) -> tuple[int, int, int] | None:
+        """What an auction would give now: ``(price, volume, demand less supply)``; None outside call phases."""
+    @property
+    def quote(self) -> tuple[int, int, int, int]:
+        """Best displayed bid and ask: ``(bid, bid_size, ask, ask_size)``; size 0: no such side."""
+    @property
+    def state(self) -> _State:
+        """What it does at present."""
+    @property
+    def sequence(self) -> int:
+        """The number of the last command."""
+    @property
+    def clock(self) -> int | None:
+        """The latest time that a command bore, in ns."""
+    @property
+    def last(self) -> int | None:
+        """The price of the last trade."""
+    @property
+    def reference(self) -> int | None:
+        """The reference price of auctions and bands."""
+    @property
+    def rules(self) -> Rules:
+        """Its rules, with the steps of its instrument."""
+    @property
+    def instrument(self) -> Instrument | None:
+        """Its instrument."""
+    def __len__(self) -> int:
+        """Live orders, in the book and outside."""
+    def __bool__(self) -> bool:
+        """Always true: an exchange is there, also without orders."""
 
 @final
 class Replay:

@@ -1,4 +1,5 @@
-"""The command line. Recording and captures have files of their own: `record_cli`, `capture_cli`."""
+"""The command line. Recording, captures and the exchange have files of their own: `record_cli`, `capture_cli`,
+`exchange_cli`."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from crossbook import __version__, capture_cli, record_cli
+from crossbook import __version__, capture_cli, exchange_cli, record_cli
 from crossbook.errors import DataError, Error
 from crossbook.fakex import cli as fakex_cli
 
@@ -29,6 +30,7 @@ app.command()(capture_cli.verify)
 app.command()(capture_cli.convert)
 app.command()(capture_cli.venues)
 app.command()(fakex_cli.fakex)
+app.add_typer(exchange_cli.app, name="exchange")
 
 CaptureArgument = Annotated[Path, typer.Argument(help="A capture: a file, or a folder of files.")]
 Instruments = Annotated[Path | None, typer.Option(help="An instruments file (JSON or TOML) that declares units.")]

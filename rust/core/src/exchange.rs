@@ -330,6 +330,27 @@ impl Exchange {
         self.mass(None).into_iter().map(|at| self.live(at)).collect()
     }
 
+    /// The same, each with its [`Self::place`], in one walk.
+    #[must_use]
+    pub fn queues(&self) -> Vec<(LiveOrder, Option<crate::book::Place>)> {
+        let mut price = None;
+        let mut ahead = (0, 0);
+        let queue = self.mass(None).into_iter().map(|at| {
+            if !self.book.rests(at) {
+                return (self.live(at), None);
+            }
+            let level = self.book.level_of(at);
+            if price.replace((level.side, level.price)) != Some((level.side, level.price)) {
+                ahead = (0, 0);
+            }
+            let (orders_ahead, size_ahead) = ahead;
+            ahead = (orders_ahead + 1, size_ahead + self.book.node(at).size);
+            let place = crate::book::Place { orders_ahead, size_ahead: Size(size_ahead), level_size: Size(level.size) };
+            (self.live(at), Some(place))
+        });
+        queue.collect()
+    }
+
     /// A live order.
     #[must_use]
     pub fn order(&self, id: u64) -> Option<LiveOrder> {

@@ -3,6 +3,7 @@
 mod book;
 mod capture;
 mod errors;
+mod exchange;
 mod feed;
 mod instrument;
 mod latency;
@@ -34,5 +35,6 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(market::crosses, m)?)?;
     m.add("LATENCY_RUN", crossbook::latency::RUN)?;
     m.add_function(wrap_pyfunction!(latency::latencies, m)?)?;
+    exchange::register(m)?;
     stats::register(m)
 }
