@@ -541,6 +541,14 @@ impl<T: Copy + Default> OrderBook<T> {
         self.nodes[at as usize].size = size;
     }
 
+    /// Says whether an order that rests set the price at which it does.
+    pub(crate) fn set_top(&mut self, at: u32, top: bool) {
+        let place = self.nodes[at as usize].level;
+        if place != NONE {
+            self.levels[(place & !HIDDEN) as usize].top = if top { at } else { NONE };
+        }
+    }
+
     /// The best price of a side, hidden orders too.
     #[inline]
     pub(crate) fn best(&self, side: Side) -> Option<i64> {
