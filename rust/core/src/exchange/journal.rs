@@ -430,8 +430,7 @@ impl<R: Read + Seek> JournalReader<R> {
             for found in memmem::find_iter(&bytes, &MARKER) {
                 if let Some(head) = Head::from_bytes(&bytes[found..], self.salt) {
                     let (behind, first) = (from + found as u64, head.first);
-                    let expected =
-                        format!("a whole block ({why}): one with command {first} follows at byte {behind}");
+                    let expected = format!("a whole block ({why}): one with command {first} follows at byte {behind}");
                     return Err(damaged(&self.path, self.at, expected));
                 }
             }

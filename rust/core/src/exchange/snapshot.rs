@@ -483,8 +483,8 @@ impl Written {
             Where::Parked => is_peg(terms.order_type),
         };
         need(placed, "order_type", "one that can stand here", i128::from(terms.order_type as u8))?;
-        let post = terms.post_only == PostOnly::No
-            || terms.order_type == T::Limit && matches!(time, F::Day | F::Gtc | F::Gtd);
+        let post =
+            terms.post_only == PostOnly::No || terms.order_type == T::Limit && matches!(time, F::Day | F::Gtc | F::Gtd);
         need(post, "post_only", "none for an order of this kind", i128::from(terms.post_only as u8))?;
 
         let priced = match (self.place, terms.order_type) {
@@ -519,7 +519,8 @@ impl Written {
         }
         let numbered = extra.entered >= 1 && extra.entered <= extra.rank && extra.rank <= exchange.entries;
         need(numbered, "rank", "entered to entries, from 1", extra.rank.into())?;
-        let expires = if time == F::Gtd { extra.expires != 0 && extra.expires > exchange.clock } else { extra.expires == 0 };
+        let expires =
+            if time == F::Gtd { extra.expires != 0 && extra.expires > exchange.clock } else { extra.expires == 0 };
         need(expires, "expires", "a time after the clock for good-till-date, else 0", extra.expires.into())
     }
 }
@@ -575,8 +576,7 @@ impl Restoring<'_> {
             need(halted, "halted_until", "none, or a time from the clock on while halted", until.into())?;
         }
         if input.flag("peg_quote")? {
-            exchange.peg_quote =
-                Some((input.optional("peg bid", Input::i64)?, input.optional("peg ask", Input::i64)?));
+            exchange.peg_quote = Some((input.optional("peg bid", Input::i64)?, input.optional("peg ask", Input::i64)?));
         }
         finish(input, end)
     }
@@ -750,7 +750,8 @@ impl Restoring<'_> {
         let exchange = &mut *self.exchange;
         for &(offset, at, other) in &self.links {
             let (order_id, account) = (exchange.book.node(at).id, exchange.book.node(at).tag.account);
-            let wrong = |expected| SnapshotError::Order { offset, order_id, field: "link", expected, got: other.into() };
+            let wrong =
+                |expected| SnapshotError::Order { offset, order_id, field: "link", expected, got: other.into() };
             let partner = exchange.book.find(other).ok_or_else(|| wrong("a live order"))?;
             if partner == at || exchange.book.node(partner).tag.account != account {
                 return Err(wrong("another order of the same account"));
