@@ -108,8 +108,8 @@ impl Generator {
         let side = self.side(&mut rng);
         // Mostly behind the middle, sometimes through it.
         let away = if rng.percent(10) { -rng.between(0, 3) } else { rng.between(1, self.spread) };
-        let price = Price(self.tick * (10_000 + if side == Side::Bid { -away } else { away }));
-        let size = Size(self.lot * rng.between(1, 100));
+        let price = Price(self.ticks(10_000 + if side == Side::Bid { -away } else { away }));
+        let size = Size(self.lots(rng.between(1, 100)));
         if live.len() < resting || rng.percent(30) {
             *next_id += 1;
             live.push(*next_id);
@@ -123,6 +123,15 @@ impl Generator {
             4..7 => Command::modify(live[at], price, size),
             _ => Command::replace(live[at], price, size),
         }
+    }
+
+    /// In fuzzed rules a tick may be anything.
+    const fn ticks(&self, count: i64) -> i64 {
+        self.tick.wrapping_mul(count)
+    }
+
+    const fn lots(&self, count: i64) -> i64 {
+        self.lot.wrapping_mul(count)
     }
 
     fn id(&self, rng: &mut Rng) -> u64 {
@@ -139,11 +148,11 @@ impl Generator {
     }
 
     fn price(&self, rng: &mut Rng) -> Price {
-        Price(self.tick * (100 + rng.between(-self.spread, self.spread)))
+        Price(self.ticks(100 + rng.between(-self.spread, self.spread)))
     }
 
     fn size(&self, rng: &mut Rng) -> Size {
-        Size(self.lot * if rng.percent(10) { rng.between(20, 60) } else { rng.between(1, 12) })
+        Size(self.lots(if rng.percent(10) { rng.between(20, 60) } else { rng.between(1, 12) }))
     }
 
     /// An order whose fields go together.
@@ -165,10 +174,10 @@ impl Generator {
             OrderType::StopLimit => order.trigger = self.price(rng),
             OrderType::TrailingStop => {
                 order.price = Price(Command::UNSET);
-                order.trigger = Price(self.tick * rng.between(1, 4));
+                order.trigger = Price(self.ticks(rng.between(1, 4)));
             }
             OrderType::PegPrimary | OrderType::PegMid => {
-                order.trigger = Price(self.tick * rng.between(0, 2));
+                order.trigger = Price(self.ticks(rng.between(0, 2)));
                 if rng.percent(60) {
                     order.price = Price(Command::UNSET);
                 }
@@ -176,7 +185,7 @@ impl Generator {
             _ => {}
         }
         if stays && matches!(order.order_type, OrderType::Limit | OrderType::StopLimit) && rng.percent(35) {
-            order.display = Size(if rng.percent(40) { 0 } else { self.lot * rng.between(1, 4) });
+            order.display = Size(if rng.percent(40) { 0 } else { self.lots(rng.between(1, 4)) });
         }
         if stays && order.order_type == OrderType::Limit && rng.percent(25) {
             order.post_only = rng.pick(&PostOnly::ALL);
@@ -203,10 +212,10 @@ impl Generator {
             change.size = self.size(rng);
         }
         if rng.percent(15) {
-            change.trigger = if rng.percent(50) { self.price(rng) } else { Price(self.tick * rng.between(0, 4)) };
+            change.trigger = if rng.percent(50) { self.price(rng) } else { Price(self.ticks(rng.between(0, 4))) };
         }
         if rng.percent(10) {
-            change.display = Size(self.lot * rng.between(0, 4));
+            change.display = Size(self.lots(rng.between(0, 4)));
         }
         change
     }
@@ -214,7 +223,7 @@ impl Generator {
     fn quote(&self, rng: &mut Rng) -> Command {
         let (bid, ask) = (self.id(rng), self.id(rng));
         let middle = 100 + rng.between(-2, 2);
-        let price = |away: i64| Price(self.tick * (middle + away));
+        let price = |away: i64| Price(self.ticks(middle + away));
         let size = |rng: &mut Rng| if rng.percent(10) { Size(0) } else { self.size(rng) };
         let (below, above) = (rng.between(1, 3), rng.between(0, 3));
         let (bid_size, ask_size) = (size(rng), size(rng));
