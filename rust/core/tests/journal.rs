@@ -594,7 +594,7 @@ fn a_killed_process_loses_nothing_that_it_acknowledged() {
             .spawn()
             .expect("a process");
         let mut lines = BufReader::new(process.stdout.take().expect("its output")).lines();
-        while let Some(line) = lines.next() {
+        for line in lines.by_ref() {
             if line.expect("a line").starts_with("done") {
                 break;
             }

@@ -71,7 +71,7 @@ fn run(
     rng: &mut Rng,
     budget: &mut Budget,
     mut seeds: Vec<Vec<u8>>,
-    sign: impl Fn(&mut Vec<u8>),
+    sign: impl Fn(&mut [u8]),
     read: impl Fn(&[u8], u64) -> Answer,
 ) -> Result<(), String> {
     seeds.extend(found(target));
@@ -154,7 +154,7 @@ pub fn commands(rng: &mut Rng, budget: &mut Budget) -> Result<(), String> {
 }
 
 /// Gives a snapshot its checksums and lengths, so that what was altered behind them is believed.
-fn sign_snapshot(bytes: &mut Vec<u8>) {
+fn sign_snapshot(bytes: &mut [u8]) {
     if bytes.len() < 28 {
         return;
     }
@@ -193,7 +193,7 @@ pub fn snapshots(rng: &mut Rng, budget: &mut Budget) -> Result<(), String> {
 }
 
 /// Gives the header and every block of a journal their checksums.
-fn sign_journal(bytes: &mut Vec<u8>) {
+fn sign_journal(bytes: &mut [u8]) {
     let word = |bytes: &[u8], at: usize| {
         bytes.get(at..at + 4).map_or(0, |word| u32::from_le_bytes(word.try_into().expect("4")) as usize)
     };
