@@ -1,7 +1,7 @@
 //! A market-by-order book: every resting order in its place.
 //!
 //! Orders lie in one slab, forty bytes each, and are chained to two queues a price level: the displayed ones, then the
-//! hidden ones. A [`Ladder`] for each side finds levels by price, an [`Index`] orders by id. So adding, cancelling and
+//! hidden ones. A `Ladder` for each side finds levels by price, an `Index` orders by id. So adding, cancelling and
 //! trading the head cost the same however many orders rest, and nothing is allocated once slab and index have grown.
 //! What a venue needs to know of an order besides (account, time in force, reserve) is its `tag`; feeds have none.
 //!
