@@ -31,18 +31,26 @@ use crate::units::{Nanos, Price, Side, Size};
 
 mod auction;
 mod checks;
+mod codec;
 mod command;
 mod execution;
+mod journal;
 mod matching;
 mod rules;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod waiting;
 
 pub use auction::Indicative;
+pub use codec::CodecError;
 pub use command::{Action, Command, OrderType, PostOnly, SelfTrade, State, TimeInForce};
 pub use execution::{Execution, ExecutionKind, Reason};
+pub use journal::{
+    Fsync, JOURNAL_FORMAT, Journal, JournalError, JournalReader, JournaledExchange, Recovered, snapshot_path,
+};
 pub use rules::{Account, Priority, Rules, Tier};
+pub use snapshot::{SNAPSHOT_FORMAT, SnapshotError};
 
 /// Where executions go. Everything but the short way is compiled once, behind this.
 type Out<'a> = &'a mut dyn FnMut(&Execution);

@@ -1,6 +1,9 @@
 //! Order books and a cross-venue matching core for microsecond updates.
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+extern crate self as crossbook; // test helpers that integration tests include too
+
 pub mod book;
 pub mod capture;
 pub mod event;

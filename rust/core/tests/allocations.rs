@@ -1,12 +1,16 @@
-//! Once warm, frames become events and books without a single allocation.
+//! Once warm, frames become events and books, and commands executions, without a single allocation.
 
 #![allow(unsafe_code)] // an allocator cannot be written without
+
+#[path = "../src/exchange/tests/generate.rs"]
+mod generate;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;
 
 use crossbook::book::PriceBook;
+use crossbook::exchange::{Command, Exchange, Rules};
 use crossbook::feed::Outcome;
 use crossbook::feed::{Protocol, Session};
 use crossbook::instrument::{Instrument, Venue};
@@ -144,4 +148,32 @@ fn ten_thousand_warm_frames_become_events_and_a_book_without_an_allocation() {
     assert!(allocations(|| play(&warm_up)) > 0);
     assert_eq!(allocations(|| play(&frames)), 0);
     assert!(rows > 100_000, "{rows} events");
+}
+
+#[test]
+fn two_hundred_thousand_warm_plain_commands_match_without_an_allocation() {
+    const MESSAGES: usize = 200_000;
+    const RESTING: usize = 20_000;
+    let mut generator = generate::Generator::new(1, &Rules::default());
+    generator.spread = 500;
+    let (mut live, mut next_id) = (Vec::new(), 0);
+    let mut word = 1_u64;
+    let commands: Vec<Command> = (0..2 * MESSAGES + RESTING)
+        .map(|_| {
+            word = word.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            generator.plain(word, &mut live, &mut next_id, RESTING)
+        })
+        .collect();
+    let mut exchange = Exchange::new(Rules::default()).expect("rules");
+    let mut executions = 0_u64;
+    let (warm_up, rest) = commands.split_at(RESTING + MESSAGES);
+    let mut play = |commands: &[Command]| {
+        for command in commands {
+            exchange.apply(command, |_| executions += 1);
+        }
+    };
+    assert!(allocations(|| play(warm_up)) > 0);
+    assert_eq!(allocations(|| play(rest)), 0);
+    eprintln!("{executions} executions, {} orders rest", exchange.len());
+    assert!(executions > 400_000 && exchange.len() > RESTING / 2);
 }

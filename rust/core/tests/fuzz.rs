@@ -13,10 +13,14 @@
 //! A case is one thing that happens to a session: mostly a frame, mutated or not, between the real ones in their order.
 //! What fails is made smaller and written to the folder for temporary files; the run goes on and fails at its end.
 
+#[path = "fuzz/exchange.rs"]
+mod exchange;
 #[path = "fuzz/files.rs"]
 mod files;
 #[path = "fuzz/frames.rs"]
 mod frames;
+#[path = "../src/exchange/tests/generate.rs"]
+mod generate;
 #[allow(unsafe_code)] // an allocator cannot be written without
 #[path = "fuzz/memory.rs"]
 mod memory;
@@ -647,4 +651,28 @@ fn any_small_file_is_identified_or_refused() {
     let result = files::identified(&mut rng, &mut budget, &frames);
     eprintln!("identify: {} cases in {:.1} s", budget.cases, budget.start.elapsed().as_secs_f64());
     assert_eq!(result, Ok(()));
+}
+
+/// A budget, what it is spent on, and what is said of it.
+fn fuzzed(name: &'static str, work: fn(&mut Rng, &mut Budget) -> Result<(), String>) {
+    let mut budget = Budget::new(name, 1.0);
+    let mut rng = Rng::new(budget.seed());
+    let result = work(&mut rng, &mut budget);
+    eprintln!("{name}: {} cases in {:.1} s", budget.cases, budget.start.elapsed().as_secs_f64());
+    assert_eq!(result, Ok(()));
+}
+
+#[test]
+fn command_decoder() {
+    fuzzed("command_decoder", exchange::commands);
+}
+
+#[test]
+fn journal_reader() {
+    fuzzed("journal_reader", exchange::journals);
+}
+
+#[test]
+fn snapshot_reader() {
+    fuzzed("snapshot_reader", exchange::snapshots);
 }

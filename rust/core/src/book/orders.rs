@@ -1,7 +1,7 @@
 //! A market-by-order book: every resting order in its place.
 //!
 //! Orders lie in one slab, forty bytes each, and are chained to two queues a price level: the displayed ones, then the
-//! hidden ones. A [`Ladder`] for each side finds levels by price, an [`Index`] orders by id. So adding, cancelling and
+//! hidden ones. A `Ladder` for each side finds levels by price, an `Index` orders by id. So adding, cancelling and
 //! trading the head cost the same however many orders rest, and nothing is allocated once slab and index have grown.
 //! What a venue needs to know of an order besides (account, time in force, reserve) is its `tag`; feeds have none.
 //!
@@ -571,6 +571,14 @@ impl<T: Copy + Default> OrderBook<T> {
     /// Sets the size of an order that stands outside the book.
     pub(crate) fn resize(&mut self, at: u32, size: i64) {
         self.nodes[at as usize].size = size;
+    }
+
+    /// Says whether an order that rests set the price at which it does.
+    pub(crate) fn set_top(&mut self, at: u32, top: bool) {
+        let place = self.nodes[at as usize].level;
+        if place != NONE {
+            self.levels[(place & !HIDDEN) as usize].top = if top { at } else { NONE };
+        }
     }
 
     /// The best price of a side, hidden orders too.
