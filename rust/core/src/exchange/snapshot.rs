@@ -29,12 +29,12 @@
 //! | `BIDS`, `ASKS` | `u32` count; orders in the book, in the order in which they trade |
 //! | `WAIT` | `u32` count; orders outside the book, by rank |
 //! | `PEND` | `u32` count; ids `u64` of triggered stops in the order in which they will be activated |
-//! | `PRNT` | `u32` count; prices `i64` of trades that stops have not seen |
+//! | `PRNT` | `u32` count; of trades that stops have not seen: price `i64`, the number of the newest stop that was there `u64` |
 //!
 //! **Order**: id `u64`; price `i64` (of the level; outside the book the limit); size `i64` (displayed; of a hidden order
 //! and outside the book all); account `u32`; order type, time in force, self-trade prevention, post-only, flags `u8`.
 //! Flags: 1 hidden, 2 has terms, 4 set this price (with `top_order` only). Outside the book side and place `u8` follow (1 stop, 2
-//! triggered, 3 at the close, 4 market order in a call phase, 5 parked). With terms: entered, rank `u64`; reserve,
+//! triggered, 3 at the close, 4 market order in a call phase, 5 parked). With terms: entered, rank, since `u64`; reserve,
 //! display, limit of a peg (else 0), trigger, peak of a trailing stop (else 0), expires `i64`; id of the linked order
 //! `u64`, 0 for none.
 
@@ -198,8 +198,9 @@ impl Exchange {
         });
         section(&mut out, "PRNT", |out| {
             put_count(out, self.prints.len());
-            for print in &self.prints {
-                out.extend_from_slice(&print.to_le_bytes());
+            for (price, newest) in &self.prints {
+                out.extend_from_slice(&price.to_le_bytes());
+                out.extend_from_slice(&newest.to_le_bytes());
             }
         });
         let length = (out.len() - HEADER) as u64;
@@ -284,6 +285,7 @@ impl Exchange {
         let link = if extra.link == NONE { 0 } else { self.book.node(extra.link).id };
         out.extend_from_slice(&extra.entered.to_le_bytes());
         out.extend_from_slice(&extra.rank.to_le_bytes());
+        out.extend_from_slice(&extra.since.to_le_bytes());
         for number in [extra.reserve, extra.display, limit, extra.trigger, peak, extra.expires] {
             out.extend_from_slice(&number.to_le_bytes());
         }
@@ -407,7 +409,7 @@ impl Written {
         };
         let mut order = Self { offset, id, price, size, terms, flags, side, place, extra: None, link: 0 };
         if flags & TERMS != 0 {
-            let (entered, rank) = (input.u64("entered")?, input.u64("rank")?);
+            let (entered, rank, since) = (input.u64("entered")?, input.u64("rank")?, input.u64("since")?);
             let (reserve, display) = (input.i64("reserve")?, input.i64("display")?);
             let (limit, trigger) = (input.i64("limit")?, input.i64("trigger")?);
             let (peak, expires) = (input.i64("peak")?, input.i64("expires")?);
@@ -424,6 +426,7 @@ impl Written {
                 place,
                 entered,
                 rank,
+                since,
                 reserve,
                 display,
                 price: if pegged { limit } else { price },
@@ -518,7 +521,9 @@ impl Written {
             need(reserve == 0, "reserve", "0 unless a slice is displayed", reserve.into())?;
         }
         let numbered = extra.entered >= 1 && extra.entered <= extra.rank && extra.rank <= exchange.entries;
+        let dated = extra.entered <= extra.since && extra.since <= extra.rank;
         need(numbered, "rank", "entered to entries, from 1", extra.rank.into())?;
+        need(dated, "since", "entered to rank", extra.since.into())?;
         let expires =
             if time == F::Gtd { extra.expires != 0 && extra.expires > exchange.clock } else { extra.expires == 0 };
         need(expires, "expires", "a time after the clock for good-till-date, else 0", extra.expires.into())
@@ -734,8 +739,13 @@ impl Restoring<'_> {
     fn prints(&mut self, input: &mut Input<'_>) -> Result<(), SnapshotError> {
         let end = begin(input, "PRNT")?;
         let offset = input.offset();
-        for _ in 0..input.count("prints", 8)? {
-            self.exchange.prints.push_back(input.i64("print")?);
+        for _ in 0..input.count("prints", 16)? {
+            let print = (input.i64("print")?, input.u64("newest")?);
+            if print.1 > self.exchange.entries {
+                let (expected, got) = ("at most entries", i128::from(print.1));
+                return Err(SnapshotError::Value { offset, field: "newest", expected, got });
+            }
+            self.exchange.prints.push_back(print);
         }
         let got = self.exchange.prints.len() as i128;
         if self.exchange.state == State::Continuous && got != 0 {
@@ -760,6 +770,7 @@ impl Restoring<'_> {
                 extra.link = partner;
             }
         }
+        exchange.links = self.links.len() / 2;
         for &(offset, at, other) in &self.links {
             let partner = exchange.extra(at).map_or(NONE, |extra| extra.link);
             if exchange.extra(partner).is_none_or(|extra| extra.link != at) {

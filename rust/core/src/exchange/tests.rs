@@ -1,6 +1,10 @@
 //! The classic failures of matching engines, each by name, and the rules that no other test shows.
 
+use self::generate::Generator;
 use super::*;
+
+#[path = "tests/generate.rs"]
+mod generate;
 
 /// Applies commands and writes each execution as a line: `kind id[/counter] price size left reason`.
 fn play(exchange: &mut Exchange, commands: &[Command]) -> Vec<String> {
@@ -512,4 +516,33 @@ fn commands_of_an_account_are_counted_by_window() {
     let at = |id, ts| buy(id, 100, 1).at(Nanos(ts));
     let lines = play(&mut exchange, &[at(1, 110), at(2, 120), at(3, 199), Command::cancel(1).by(1), at(4, 200)]);
     assert_eq!(lines[2..], ["rejected 3 - - - rate_limited", "cancelled 1 100 1 0 requested", "accepted 4 100 1 1"]);
+}
+
+#[test]
+fn the_short_way_and_the_general_one_say_the_same() {
+    // A limit on the rate that nobody reaches sends every command the general way.
+    let general = Rules { rate: u32::MAX, ..Rules::default() };
+    let mut short = 0;
+    for seed in 0..200 {
+        let (mut one, mut other) = (plain(), exchange(general.clone()));
+        let mut commands = Generator::new(seed, &Rules::default());
+        // Plain orders and cancels alone now and then, so that the short way is open.
+        let (mut live, mut next_id) = (Vec::new(), 1_000_000);
+        for number in 0..2_000_u64 {
+            let command = if number / 200 % 2 == 0 {
+                commands.plain(number.wrapping_mul(0x9e37_79b9_7f4a_7c15), &mut live, &mut next_id, 20)
+            } else {
+                commands.next()
+            };
+            short += u32::from(one.plain);
+            let said = |exchange: &mut Exchange| {
+                let mut all = Vec::new();
+                exchange.apply(&command, |execution| all.push(*execution));
+                all
+            };
+            assert_eq!(said(&mut one), said(&mut other), "seed {seed}, command {number}: {command:?}");
+        }
+        assert_eq!(one.orders(), other.orders());
+    }
+    assert!(short > 30_000, "{short}");
 }
