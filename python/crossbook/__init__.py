@@ -8,9 +8,10 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING
 
-from crossbook._core import DEBUG_BUILD, Instrument, Market, PriceBook, Table, Tape, __version__
+from crossbook._core import DEBUG_BUILD, Instrument, Market, OrderBook, PriceBook, Table, Tape, __version__
 from crossbook.capture import Capture, open, read_instruments
-from crossbook.errors import CaptureError, DataError, Error, InstrumentError, MarketError
+from crossbook.errors import CaptureError, DataError, Error, InstrumentError, MarketError, OrderBookError
+from crossbook.queue import queue_position
 
 if TYPE_CHECKING:
     from crossbook import feeds
@@ -28,6 +29,8 @@ __all__ = [
     "InstrumentError",
     "Market",
     "MarketError",
+    "OrderBook",
+    "OrderBookError",
     "PriceBook",
     "Recorder",
     "Study",
@@ -36,6 +39,7 @@ __all__ = [
     "__version__",
     "feeds",
     "open",
+    "queue_position",
     "read_instruments",
 ]
 
