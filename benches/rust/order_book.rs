@@ -34,7 +34,7 @@ impl Random {
     }
 
     fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(u128::from(self.next()) * bound as u128 >> 64).expect("below a usize")
+        usize::try_from((u128::from(self.next()) * bound as u128) >> 64).expect("below a usize")
     }
 
     fn order(&mut self) -> New {
