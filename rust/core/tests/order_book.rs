@@ -1,5 +1,7 @@
 //! The order book at size.
 
+#![allow(clippy::unwrap_used)] // in a test a failure may panic
+
 use crossbook::book::OrderBook;
 use crossbook::units::{Price, Side, Size};
 

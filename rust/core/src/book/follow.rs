@@ -261,6 +261,7 @@ impl Positions {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)] // in a test a failure may panic
 mod tests {
     use super::*;
     use crate::event::Flags;

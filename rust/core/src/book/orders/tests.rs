@@ -1,5 +1,7 @@
 //! The order book against a slow obvious one: vectors of orders by price.
 
+#![allow(clippy::unwrap_used)] // in a test a failure may panic
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -232,8 +234,7 @@ fn apply(book: &mut OrderBook, model: &mut Model, step: Step) -> Result<(), Test
         Step::ExecuteHead(side, share) => {
             let head = book.best_level(SIDES[side]).map(Level::first);
             let Some(head) = head.map(|at| *book.node(at)) else { return Ok(()) };
-            let size = (i128::from(head.size) * i128::from(share) / 256) as i64 + 1;
-            let size = size.min(head.size);
+            let size = (head.size / 256 * i64::from(share) + 1).min(head.size);
             prop_assert_eq!(book.execute(head.id, Size(size)), model.execute(head.id, size));
         }
         Step::Refresh(id, size) => {
