@@ -184,6 +184,7 @@ impl Index {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)] // in a test a failure may panic
 mod tests {
     use super::*;
     use proptest::prelude::*;
