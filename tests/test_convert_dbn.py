@@ -92,6 +92,16 @@ def test_a_fill_that_a_modification_takes_off_the_book_is_one_event(tmp_path: Pa
     assert rows.select("kind", "size", "flags").rows() == [(ADD, 10, LAST), (EXECUTE, 4, LAST), (EXECUTE, 6, LAST)]
 
 
+def test_a_modification_of_an_order_that_never_came_adds_it(tmp_path: Path) -> None:
+    # So does the example of a book by order at https://databento.com/docs/examples/order-book/limit-order-book.
+    records = [mbo(KIND.MODIFY, SIDE.BID, 3, 1), mbo(KIND.MODIFY, SIDE.BID, 2, 1), mbo(KIND.CANCEL, SIDE.BID, 2, 1)]
+    path = save(tmp_path / "a.dbn", records)
+    assert read(path).select("kind", "size").rows() == [(ADD, 3), (MODIFY, 2), (CANCEL, 2)]
+    book = xb.OrderBook(FUTURE)
+    assert book.apply(dbn.read(path, instruments=[FUTURE]).tape()[:2]) == 0
+    assert book.get(1) == (xb.BID, 20_000, 2)
+
+
 def test_a_gap_stands_before_what_may_be_a_bad_book(tmp_path: Path) -> None:
     # F_MAYBE_BAD_BOOK is bit 2: "an unrecoverable gap was detected in the channel", dbn's rust/dbn/src/flags.rs.
     records = [mbo(KIND.ADD, SIDE.BID, 1, at, flags=128 | (4 if at in (2, 3) else 0)) for at in (1, 2, 3, 4)]

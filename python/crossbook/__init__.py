@@ -15,6 +15,7 @@ from crossbook._core import (
     Instrument,
     LiveOrder,
     Market,
+    OrderBook,
     PriceBook,
     ProRata,
     Rules,
@@ -24,8 +25,9 @@ from crossbook._core import (
     __version__,
 )
 from crossbook.capture import Capture, open, read_instruments
-from crossbook.errors import CaptureError, DataError, Error, InstrumentError, MarketError
+from crossbook.errors import CaptureError, DataError, Error, InstrumentError, MarketError, OrderBookError
 from crossbook.exchange import read_rules
+from crossbook.queue import queue_position
 
 if TYPE_CHECKING:
     from crossbook import feeds
@@ -46,6 +48,8 @@ __all__ = [
     "LiveOrder",
     "Market",
     "MarketError",
+    "OrderBook",
+    "OrderBookError",
     "PriceBook",
     "ProRata",
     "Recorder",
@@ -57,6 +61,7 @@ __all__ = [
     "__version__",
     "feeds",
     "open",
+    "queue_position",
     "read_instruments",
     "read_rules",
 ]

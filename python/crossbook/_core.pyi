@@ -21,6 +21,7 @@ __all__ = [
     "Instrument",
     "LiveOrder",
     "Market",
+    "OrderBook",
     "PriceBook",
     "ProRata",
     "Replay",
@@ -32,6 +33,7 @@ __all__ = [
     "__version__",
     "crosses",
     "current_protocol",
+    "follow",
     "hy_at",
     "hy_contrast",
     "identify",
@@ -249,6 +251,56 @@ class PriceBook:
         `every`: ``message`` writes the top at the end of each exchange message that concerns the book (what a reader
         should see), ``row`` after every event of the instrument.
         """
+
+@final
+class OrderBook:
+    """An order book by order (market by order): every order in its queue, without matching.
+
+    Single calls take and give whole numbers of units. The DataFrames have decimals, prices in quote and sizes in base
+    currency, if the book was made for an instrument; else units. Changes the book refuses raise `OrderBookError` and
+    leave it as it was.
+    """
+
+    def __new__(cls, instrument: Instrument | None = None, /) -> OrderBook: ...
+    @property
+    def instrument(self) -> Instrument | None:
+        """What the book was made for."""
+    def add(self, order_id: int, side_code: int, price: int, size: int, /) -> None:
+        """Add an order at the tail of its price."""
+    def modify(self, order_id: int, price: int, size: int, /) -> None:
+        """Give an order a price and size: at the same price and no larger it keeps its place, else it goes last."""
+    def cancel(self, order_id: int, /) -> tuple[int, int, int]:
+        """Take an order out; ``(side, price, size)`` as it was."""
+    def execute(self, order_id: int, size: int, /) -> None:
+        """Fill an order, in part or whole."""
+    def apply(self, tape: Tape, /, *, instrument: int = 0, strict: bool = True) -> int:
+        """Apply the events of one instrument of a tape; how many were passed over.
+
+        ``clear``, ``add``, ``modify``, ``cancel``, ``execute`` and ``gap`` count, whatever else does nothing.
+        ``strict=False`` passes over events about orders that are not in the book, as a feed has them that begins in the
+        middle. Raises `OrderBookError` that names the row of what it refuses; the rows before have been applied.
+        """
+    @property
+    def quote(self) -> tuple[int, int, int, int]:
+        """Best bid and ask with their sizes, ``(bid, bid_size, ask, ask_size)``; size 0: no such side."""
+    @property
+    def is_stale(self) -> bool:
+        """Whether a gap has been applied since the last clear."""
+    def get(self, order_id: int, /) -> tuple[int, int, int] | None:
+        """An order as ``(side, price, size)``; None if it is not in the book."""
+    def place(self, order_id: int, /) -> tuple[int, int, int] | None:
+        """Where an order stands, ``(orders ahead, size ahead, size of its price)``; None if it is not in the book.
+
+        Walks the queue before it; `crossbook.queue_position` follows an order without.
+        """
+    def levels(self, n: int | None = None) -> pl.DataFrame:
+        """The best `n` levels of each side, or all, best first: ``side, price, size, orders``."""
+    def orders(self, side_code: int | None = None) -> pl.DataFrame:
+        """Orders in the order in which they trade: ``side, order_id, price, size, orders_ahead, size_ahead``."""
+    def clear(self) -> None:
+        """Forget all orders."""
+    def __len__(self) -> int: ...
+    def __contains__(self, order_id: int, /) -> bool: ...
 
 @final
 class Market:
@@ -823,6 +875,9 @@ def crosses(
     ``(ts, instrument, rate in 1e-10, due)``. Returns the crosses (``rung`` -1: the instruments' own fees) and, per
     pair, ``(a, b, ns observed)``. Raises `DataError` or `MarketError`.
     """
+
+def follow(tape: Tape, order_id: int, /, *, instrument: int, strict: bool) -> tuple[Table, int]:
+    """An order's place over time, and how many events were passed over; `crossbook.queue_position` is comfortable."""
 
 def hy_contrast(
     x_times: NDArray[np.int64],

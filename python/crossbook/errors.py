@@ -17,5 +17,9 @@ class InstrumentError(Error, ValueError):
     """An instrument is unknown, ambiguous or not described well enough."""
 
 
+class OrderBookError(Error, ValueError):
+    """An order book refuses a change; of a tape the message says which row."""
+
+
 class MarketError(Error, ValueError):
     """Instruments do not make a market."""

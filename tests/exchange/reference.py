@@ -385,7 +385,10 @@ class Reference:
         for o, side in zip(stand, ("bid", "ask"), strict=True):
             if o and (
                 o.side != side
-                or o.account != c.get("account", 0) or o.type != "limit" or o.display is not None or o.tif not in STAYS
+                or o.account != c.get("account", 0)
+                or o.type != "limit"
+                or o.display is not None
+                or o.tif not in STAYS
             ):
                 return self._reject(c, "duplicate_id")
         reasons = []

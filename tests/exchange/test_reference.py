@@ -422,7 +422,7 @@ def test_rule_of_an_instrument(name: str) -> None:
 
 
 def examples() -> list[tuple[str, list[str]]]:
-    """The examples of `docs/exchange-examples.md`, each under its heading: commands, the last with `>`, then what it says."""
+    """Each example under its heading: commands, the last with `>`, then what it says."""
     text = (Path(__file__).parents[2] / "docs" / "exchange-examples.md").read_text()
     return [
         (item.partition("\n")[0], block.partition("\n```")[0].splitlines())

@@ -40,9 +40,13 @@ class Orders:
             self._due.pop(key, None)
             return ADD, size
         if action == "M":
-            known = self._due.pop(key, None) is not None and self.size.get(key) == size
+            before = self.size.get(key)
+            told = self._due.pop(key, None) is not None and before == size
             self.size[key] = size
-            return None if known else (MODIFY, size)
+            if told:
+                return None
+            # Who begins to listen in the middle meets orders first where they change: all is said of them then.
+            return (ADD if before is None else MODIFY), size
         if action == "F":
             self._due[key] = self._due.get(key, 0) + size
             self._shrink(key, size)

@@ -3,6 +3,23 @@
 use crate::units::{Nanos, Price, Side, Size};
 
 /// What an event says.
+///
+/// Market by order has one convention, whatever the venue or file says in its own words. Every event names its order by
+/// `order_id` and brings its `side` and `price`:
+///
+/// | kind | `size` | what it does to a book |
+/// |---|---|---|
+/// | `Add` | the order's | a new order at the tail of its price; the id is not live |
+/// | `Modify` | the order's from then on, above 0 | at the same price and no larger it keeps its place, else it goes to the tail |
+/// | `Cancel` | what was open, for readers; no book needs it | the whole order leaves: a part of it cancelled is a `Modify` |
+/// | `Execute` | what was filled | so much less is open; at 0 the order leaves, without a `Cancel` |
+/// | `Trade` | what was traded | nothing: a fill of an order at rest is its `Execute` |
+///
+/// `Clear` empties the book, and a snapshot follows as `Add`s in queue order with [`Flags::SNAPSHOT`]. After a `Gap` the
+/// book may be wrong until the next `Clear`; orders in it stay.
+///
+/// Feeds that do not tell a fill from a change (Bitstamp's and Independent Reserve's live orders) give `Modify` for a
+/// part and `Cancel` for the whole of a fill, and the `Trade` apart from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 #[non_exhaustive]

@@ -1,5 +1,7 @@
 //! The one place where the engine's errors become Python's.
 
+use std::fmt::Display;
+
 use crossbook::capture::CaptureError;
 use crossbook::instrument::InstrumentError;
 use crossbook::market::MarketError;
@@ -12,6 +14,7 @@ mod python {
     pyo3::import_exception!(crossbook.errors, DataError);
     pyo3::import_exception!(crossbook.errors, InstrumentError);
     pyo3::import_exception!(crossbook.errors, MarketError);
+    pyo3::import_exception!(crossbook.errors, OrderBookError);
 }
 
 /// Wrong columns, lengths or values.
@@ -25,6 +28,11 @@ pub fn capture(error: &CaptureError) -> PyErr {
 
 pub fn instrument(error: &InstrumentError) -> PyErr {
     python::InstrumentError::new_err(error.to_string())
+}
+
+/// Of a single change or of a tape's row.
+pub fn order_book(error: &impl Display) -> PyErr {
+    python::OrderBookError::new_err(error.to_string())
 }
 
 pub fn market(error: &MarketError) -> PyErr {

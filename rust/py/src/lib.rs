@@ -8,6 +8,7 @@ mod feed;
 mod instrument;
 mod latency;
 mod market;
+mod order_book;
 mod stats;
 mod table;
 mod tape;
@@ -19,6 +20,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     m.add("DEBUG_BUILD", cfg!(debug_assertions))?;
     m.add_class::<book::PriceBook>()?;
+    m.add_class::<order_book::OrderBook>()?;
     m.add_class::<instrument::Instrument>()?;
     m.add_class::<market::Market>()?;
     m.add_class::<capture::Replay>()?;
@@ -33,6 +35,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(feed::current_protocol, m)?)?;
     m.add_function(wrap_pyfunction!(feed::list_instruments, m)?)?;
     m.add_function(wrap_pyfunction!(market::crosses, m)?)?;
+    m.add_function(wrap_pyfunction!(order_book::follow, m)?)?;
     m.add("LATENCY_RUN", crossbook::latency::RUN)?;
     m.add_function(wrap_pyfunction!(latency::latencies, m)?)?;
     exchange::register(m)?;

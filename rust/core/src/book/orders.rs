@@ -13,7 +13,7 @@ use thiserror::Error;
 use super::index::Index;
 use super::ladder::{self, Ladder};
 use super::price::Quote;
-use crate::event::{Event, Kind};
+use crate::event::{Event, Flags, Kind};
 use crate::units::{Price, Side, Size};
 
 /// No order, no level.
@@ -31,7 +31,7 @@ pub enum OrderBookError {
     /// No live order has this id.
     #[error("order {0}: expected the id of a live order")]
     Unknown(u64),
-    /// The size is 0 or negative, or greater than what the order has.
+    /// The size is 0 or negative, or more is filled than is open.
     #[error("order {0}: expected a size from 1 to what is open, got {1}")]
     Size(u64, i64),
     /// The sizes at this price would not fit 63 bits, or there are 2^31 orders.
@@ -137,6 +137,7 @@ pub struct OrderBook<T = ()> {
     /// The first free node; they are chained by `next`.
     free: u32,
     live: usize,
+    stale: bool,
     index: Index,
 }
 
@@ -163,6 +164,7 @@ impl<T: Copy + Default> OrderBook<T> {
             nodes: Vec::with_capacity(orders),
             free: NONE,
             live: 0,
+            stale: false,
             index: Index::with_capacity(orders),
         }
     }
@@ -186,7 +188,7 @@ impl<T: Copy + Default> OrderBook<T> {
     /// # Errors
     /// If the id is not live, the size is not positive, or the level is full. The order stays as it was.
     pub fn modify(&mut self, id: u64, price: Price, size: Size) -> Result<(), OrderBookError> {
-        let at = self.find(id).ok_or(OrderBookError::Unknown(id))?;
+        let at = self.resting(id)?;
         if size.0 <= 0 {
             return Err(OrderBookError::Size(id, size.0));
         }
@@ -195,13 +197,15 @@ impl<T: Copy + Default> OrderBook<T> {
             self.shrink(at, old.size.0 - size.0);
             return Ok(());
         }
-        let level_size = self.level_at(old.side, price.0).map_or(0, |level| level.size);
-        if level_size.checked_add(size.0).is_none() {
+        let there =
+            self.level_at(old.side, price.0).map_or(0, |level| if old.hidden { level.hidden } else { level.size });
+        let others = if price == old.price { there - old.size.0 } else { there };
+        if others.checked_add(size.0).is_none() {
             return Err(OrderBookError::Full(id));
         }
         self.leave(at);
         self.nodes[at as usize].size = size.0;
-        self.join(at, old.side, price.0, false);
+        self.join(at, old.side, price.0, old.hidden);
         Ok(())
     }
 
@@ -210,7 +214,7 @@ impl<T: Copy + Default> OrderBook<T> {
     /// # Errors
     /// If the id is not live.
     pub fn cancel(&mut self, id: u64) -> Result<Order, OrderBookError> {
-        let at = self.find(id).ok_or(OrderBookError::Unknown(id))?;
+        let at = self.resting(id)?;
         let order = self.order_at(at);
         self.leave(at);
         self.forget(at);
@@ -222,7 +226,7 @@ impl<T: Copy + Default> OrderBook<T> {
     /// # Errors
     /// If the id is not live, or the size is not between 1 and the order's.
     pub fn execute(&mut self, id: u64, size: Size) -> Result<(), OrderBookError> {
-        let at = self.find(id).ok_or(OrderBookError::Unknown(id))?;
+        let at = self.resting(id)?;
         let open = self.nodes[at as usize].size;
         if size.0 <= 0 || size.0 > open {
             return Err(OrderBookError::Size(id, size.0));
@@ -236,8 +240,9 @@ impl<T: Copy + Default> OrderBook<T> {
         Ok(())
     }
 
-    /// Applies an event of a market-by-order feed: adds, modifies, cancels, executes or clears. `Modify` brings the
-    /// order's new price and size, `Execute` what was filled. Other kinds do nothing.
+    /// Applies an event of a market-by-order feed, as [`Kind`] says: `Add`, `Modify`, `Cancel`, `Execute`, `Clear`; a
+    /// `Gap` that is not the trades' alone makes the book stale. Other kinds do nothing, a `Trade` above all: what it
+    /// does to the book comes as `Execute`.
     ///
     /// # Errors
     /// As the methods of those names. The book stays as it was.
@@ -252,8 +257,18 @@ impl<T: Copy + Default> OrderBook<T> {
             Kind::Modify => self.modify(id, event.price, event.size),
             Kind::Cancel => self.cancel(id).map(drop),
             Kind::Execute => self.execute(id, event.size),
+            Kind::Gap if !event.flags.contains(Flags::TRADES) => {
+                self.stale = true;
+                Ok(())
+            }
             _ => Ok(()),
         }
+    }
+
+    /// Whether changes are missing since the last clear, so that the book may be wrong.
+    #[must_use]
+    pub const fn is_stale(&self) -> bool {
+        self.stale
     }
 
     /// Forgets every order and keeps the memory.
@@ -266,10 +281,12 @@ impl<T: Copy + Default> OrderBook<T> {
         self.nodes.clear();
         self.free = NONE;
         self.live = 0;
+        self.stale = false;
         self.index.clear();
     }
 
     /// Live orders.
+    #[inline]
     #[must_use]
     pub const fn len(&self) -> usize {
         self.live
@@ -301,7 +318,8 @@ impl<T: Copy + Default> OrderBook<T> {
         while before != NONE {
             let other = &self.nodes[before as usize];
             orders_ahead += 1;
-            size_ahead += other.size;
+            // Displayed and hidden sizes each fit 63 bits; their sum need not.
+            size_ahead = size_ahead.saturating_add(other.size);
             before = other.prev;
         }
         Some(Place { orders_ahead, size_ahead: Size(size_ahead), level_size: Size(level.size) })
@@ -331,6 +349,20 @@ impl<T: Copy + Default> OrderBook<T> {
         self.handles(side).map(|at| self.order_at(at))
     }
 
+    /// As [`Self::orders`], each with its place: one walk for all of them.
+    pub fn places(&self, side: Side) -> impl Iterator<Item = (Order, Place)> + '_ {
+        self.all_levels(side).flat_map(move |level| {
+            let mut place = Place { orders_ahead: 0, size_ahead: Size(0), level_size: Size(level.size) };
+            self.queue(level).map(move |at| {
+                let order = self.order_at(at);
+                let own = place;
+                place.orders_ahead += 1;
+                place.size_ahead = Size(place.size_ahead.0.saturating_add(order.size.0));
+                (order, own)
+            })
+        })
+    }
+
     /// Bytes on the heap.
     #[must_use]
     pub fn heap(&self) -> usize {
@@ -347,6 +379,10 @@ impl<T: Copy + Default> OrderBook<T> {
     #[inline]
     pub(crate) fn find(&self, id: u64) -> Option<u32> {
         self.index.find(id, |at| self.nodes[at as usize].id == id)
+    }
+
+    fn resting(&self, id: u64) -> Result<u32, OrderBookError> {
+        self.find(id).filter(|&at| self.rests(at)).ok_or(OrderBookError::Unknown(id))
     }
 
     #[inline]
@@ -394,7 +430,7 @@ impl<T: Copy + Default> OrderBook<T> {
     pub(crate) fn park(&mut self, id: u64, size: i64, tag: T) -> Option<u32> {
         let node = Node { id, size, next: NONE, prev: NONE, level: NONE, tag };
         let at = if self.free == NONE {
-            let at = u32::try_from(self.nodes.len()).ok().filter(|&at| at < HIDDEN)?;
+            let at = u32::try_from(self.nodes.len()).ok().filter(|&at| at < HIDDEN - 1)?;
             if self.nodes.len() == self.nodes.capacity() {
                 // Doubling would take up to twice the memory that the orders need.
                 self.nodes.reserve_exact((self.nodes.len() / 4).max(64));
@@ -645,6 +681,12 @@ impl Level {
         if self.shown.head == NONE { self.unseen.head } else { self.shown.head }
     }
 
+    /// Displayed orders.
+    #[inline]
+    pub(crate) const fn orders(&self) -> u32 {
+        self.orders
+    }
+
     /// The first displayed order, or [`NONE`].
     #[inline]
     pub(crate) const fn first_shown(&self) -> u32 {
@@ -667,3 +709,6 @@ impl<'a> Iterator for Levels<'a> {
         self.levels.get((handle - 1) as usize)
     }
 }
+
+#[cfg(test)]
+mod tests;

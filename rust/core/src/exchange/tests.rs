@@ -26,7 +26,7 @@ fn play(exchange: &mut Exchange, commands: &[Command]) -> Vec<String> {
 }
 
 fn exchange(rules: Rules) -> Exchange {
-    Exchange::new(rules).unwrap()
+    Exchange::new(rules).expect("rules")
 }
 
 fn plain() -> Exchange {
@@ -162,7 +162,7 @@ fn a_hundred_thousand_orders_at_as_many_prices_are_all_kept() {
     let mut exchange = plain();
     // Far beyond the window of a ladder, and more than any first size of a table.
     for id in 1..=100_000 {
-        exchange.apply(&buy(id, i64::try_from(id).unwrap() * 1_000, 1), |_| {});
+        exchange.apply(&buy(id, i64::try_from(id).expect("small") * 1_000, 1), |_| {});
     }
     assert_eq!(exchange.len(), 100_000);
     assert_eq!(exchange.quote().bid, Price(100_000_000));
