@@ -5,7 +5,8 @@
 //! Ids are random 64-bit numbers, orders lie on 4,000 levels, 2,000 a side. A round cancels 128 orders drawn from all
 //! that rest and adds 128 with new ids at random levels, so the book keeps its size; ids and levels are drawn before the
 //! clock starts. A fill takes the whole head of the best bid, and another order joins the tail. The three books see the
-//! same kinds of draws; what differs is how much of the book the caches hold. The resting orders' memory is printed.
+//! same kinds of draws; what differs is how much of the book the caches hold. The resting orders' memory is printed. `apply_all` gives the same
+//! changes as events in one call, which reads ahead in a large book.
 
 use std::collections::VecDeque;
 use std::hint::black_box;
@@ -14,7 +15,8 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 use crossbook::book::OrderBook;
-use crossbook::units::{Price, Side, Size};
+use crossbook::event::{Event, Flags, Kind};
+use crossbook::units::{Nanos, Price, Side, Size};
 
 const SIZES: [usize; 3] = [1_000, 100_000, 5_000_000];
 const LEVELS: u64 = 2_000;
@@ -53,6 +55,21 @@ struct New {
     price: Price,
 }
 
+fn event(kind: Kind, order_id: u64) -> Event {
+    Event {
+        ts_event: Nanos(0),
+        ts_recv: Nanos(0),
+        sequence: 0,
+        order_id,
+        price: Price(0),
+        size: Size(0),
+        instrument: 0,
+        kind,
+        side: None,
+        flags: Flags::NONE,
+    }
+}
+
 struct Resting {
     book: OrderBook,
     ids: Vec<u64>,
@@ -82,11 +99,15 @@ impl Resting {
     }
 
     /// Cancels 128 orders and adds as many; the time of each half.
-    fn round(&mut self) -> (Duration, Duration) {
+    fn round(&mut self, ahead: bool) -> (Duration, Duration) {
         let leaving: [u64; ROUND] = std::array::from_fn(|_| self.ids.swap_remove(self.random.below(self.ids.len())));
         let start = Instant::now();
-        for id in leaving {
-            black_box(self.book.cancel(id)).expect("a live order");
+        if ahead {
+            self.book.apply_all(&leaving.map(|id| event(Kind::Cancel, id))).expect("live orders");
+        } else {
+            for id in leaving {
+                black_box(self.book.cancel(id)).expect("a live order");
+            }
         }
         let cancelled = start.elapsed();
         let coming: [New; ROUND] = std::array::from_fn(|_| {
@@ -97,9 +118,19 @@ impl Resting {
                 }
             }
         });
+        let adds = coming.map(|order| Event {
+            side: Some(order.side),
+            price: order.price,
+            size: Size(10),
+            ..event(Kind::Add, order.id)
+        });
         let start = Instant::now();
-        for order in &coming {
-            self.book.add(order.id, order.side, order.price, Size(10)).expect("a new id");
+        if ahead {
+            self.book.apply_all(&adds).expect("new ids");
+        } else {
+            for order in &coming {
+                self.book.add(order.id, order.side, order.price, Size(10)).expect("a new id");
+            }
         }
         let added = start.elapsed();
         self.ids.extend(coming.map(|order| order.id));
@@ -131,8 +162,18 @@ fn order_book(c: &mut Criterion) {
         let mut resting = Resting::new(orders);
         let mut group = c.benchmark_group(format!("order_book/{orders}"));
         group.throughput(Throughput::Elements(ROUND as u64));
-        group.bench_function("cancel", |b| b.iter_custom(|rounds| timed(rounds, || resting.round().0)));
-        group.bench_function("add", |b| b.iter_custom(|rounds| timed(rounds, || resting.round().1)));
+        group.bench_function("cancel", |b| b.iter_custom(|rounds| timed(rounds, || resting.round(false).0)));
+        group.bench_function("add", |b| b.iter_custom(|rounds| timed(rounds, || resting.round(false).1)));
+        for (name, half) in [("cancel, apply_all", 0), ("add, apply_all", 1)] {
+            group.bench_function(name, |b| {
+                b.iter_custom(|rounds| {
+                    timed(rounds, || {
+                        let (cancelled, added) = resting.round(true);
+                        if half == 0 { cancelled } else { added }
+                    })
+                });
+            });
+        }
         group.bench_function("execute head", |b| b.iter_custom(|rounds| timed(rounds, || resting.fills())));
         group.finish();
     }

@@ -164,6 +164,16 @@ impl Event {
     /// The code of a missing side in columns.
     pub const NO_SIDE: u8 = 2;
 
+    /// The order that it is about and, of one that joins a book, where: what [`OrderBook::read_ahead`] asks for.
+    ///
+    /// [`OrderBook::read_ahead`]: crate::book::OrderBook::read_ahead
+    #[inline]
+    #[must_use]
+    pub fn coming(&self) -> (u64, Option<(Side, Price)>) {
+        let joins = if self.kind == Kind::Add { self.side.map(|side| (side, self.price)) } else { None };
+        (self.order_id, joins)
+    }
+
     /// The side as a code: 0 bid, 1 ask, 2 none.
     #[must_use]
     pub const fn side_code(&self) -> u8 {

@@ -228,7 +228,7 @@ impl Exchange {
             book: OrderBook::with_capacity(orders),
             state: rules.state,
             sequence: 0,
-            clock: i64::MIN,
+            clock: 0,
             last: None,
             reference: rules.reference,
             halted_until: None,
@@ -278,6 +278,20 @@ impl Exchange {
         self.apply_any(command, &mut out);
     }
 
+    /// Does what commands say, in order, as [`Self::apply`] does. In a large book faster than one by one, because it
+    /// reads ahead what the coming commands will need.
+    pub fn apply_all(&mut self, commands: &[Command], mut out: impl FnMut(&Execution)) {
+        for some in commands.chunks(OrderBook::<Terms>::AHEAD) {
+            self.book.read_ahead(some.iter().map(|command| {
+                let joins = if command.action == Action::New { Some((command.side, command.price)) } else { None };
+                (command.order_id, joins)
+            }));
+            for command in some {
+                self.apply(command, &mut out);
+            }
+        }
+    }
+
     /// The number of the last command.
     #[must_use]
     pub const fn sequence(&self) -> u64 {
@@ -287,7 +301,7 @@ impl Exchange {
     /// The latest time that a command bore; [`Nanos::UNKNOWN`] before the first.
     #[must_use]
     pub const fn clock(&self) -> Nanos {
-        if self.clock == i64::MIN { Nanos::UNKNOWN } else { Nanos(self.clock) }
+        Nanos(self.clock)
     }
 
     /// What it does at present.

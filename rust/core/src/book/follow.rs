@@ -7,6 +7,9 @@ use crate::event::{Event, Kind};
 use crate::tape::TapeView;
 use crate::units::{Price, Side, Size};
 
+/// Events read ahead of.
+const AHEAD: usize = OrderBook::<()>::AHEAD;
+
 /// What to do with events about orders that are not in the book, as feeds have them that begin in the middle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unknown {
@@ -60,10 +63,19 @@ pub fn apply_tapes(
     unknown: Unknown,
 ) -> Result<u64, ApplyError> {
     let mut skipped = 0;
-    for (row, event) in events(tapes, instrument) {
-        skipped += u64::from(!apply(book, row, &event, unknown)?);
+    let mut coming = events(tapes, instrument);
+    let mut some = Vec::with_capacity(AHEAD);
+    loop {
+        some.clear();
+        some.extend(coming.by_ref().take(AHEAD));
+        if some.is_empty() {
+            return Ok(skipped);
+        }
+        book.read_ahead(some.iter().map(|(_, event): &(usize, Event)| event.coming()));
+        for (row, event) in &some {
+            skipped += u64::from(!apply(book, *row, event, unknown)?);
+        }
     }
-    Ok(skipped)
 }
 
 /// An order's place over time, in columns.

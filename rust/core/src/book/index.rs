@@ -79,6 +79,21 @@ impl Index {
         (hash as usize) >> self.shift
     }
 
+    /// Reads from the bucket where a search for this id begins.
+    #[inline]
+    pub(super) fn touch(&self, id: u64) -> u32 {
+        self.buckets[self.home(self.hash(id)) & (self.buckets.len() - 1)].hashes[0]
+    }
+
+    /// Where an id probably is: whoever has its hash, in the bucket where a search begins.
+    #[inline]
+    pub(super) fn guess(&self, id: u64) -> Option<u32> {
+        let hash = self.hash(id);
+        let bucket = &self.buckets[self.home(hash) & (self.buckets.len() - 1)];
+        let found = bucket.matches(hash);
+        (found != 0).then(|| bucket.places[found.trailing_zeros() as usize % (WAYS + 1)])
+    }
+
     /// The place of an id; `is` tells whether the order at a place has it.
     #[inline]
     pub(super) fn find(&self, id: u64, is: impl Fn(u32) -> bool) -> Option<u32> {

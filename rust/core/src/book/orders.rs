@@ -18,6 +18,8 @@ use crate::units::{Price, Side, Size};
 
 /// No order, no level.
 pub(crate) const NONE: u32 = u32::MAX;
+/// So many coming orders are read ahead of.
+const AHEAD: usize = 32;
 /// Set in a node's `level` if it stands in the hidden queue.
 const HIDDEN: u32 = 1 << 31;
 
@@ -134,8 +136,8 @@ pub struct OrderBook<T = ()> {
     levels: Vec<Level>,
     free_levels: Vec<u32>,
     nodes: Vec<Node<T>>,
-    /// The first free node; they are chained by `next`.
-    free: u32,
+    /// Free nodes. A list of its own, because a chain through them could not be read ahead.
+    free: Vec<u32>,
     live: usize,
     stale: bool,
     index: Index,
@@ -162,7 +164,7 @@ impl<T: Copy + Default> OrderBook<T> {
             levels: Vec::new(),
             free_levels: Vec::new(),
             nodes: Vec::with_capacity(orders),
-            free: NONE,
+            free: Vec::new(),
             live: 0,
             stale: false,
             index: Index::with_capacity(orders),
@@ -265,6 +267,75 @@ impl<T: Copy + Default> OrderBook<T> {
         }
     }
 
+    /// Applies events in order. In a large book this takes a third of the time of applying them one by one, because it
+    /// reads ahead: see [`Self::read_ahead`].
+    ///
+    /// # Errors
+    /// At the first event that the book refuses, with its place; the events before it have been applied.
+    pub fn apply_all(&mut self, events: &[Event]) -> Result<(), (usize, OrderBookError)> {
+        for (number, some) in events.chunks(Self::AHEAD).enumerate() {
+            self.read_ahead(some.iter().map(Event::coming));
+            for (place, event) in some.iter().enumerate() {
+                self.apply(event).map_err(|error| (number * Self::AHEAD + place, error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// So many coming orders are worth reading ahead of.
+    pub const AHEAD: usize = AHEAD;
+    /// Up to so many live orders the caches hold what matters.
+    const SMALL: usize = 1 << 16;
+
+    /// Reads what the next changes will need, of the orders with these ids (and, of orders that come, side and price),
+    /// and does nothing with it: changes wait for memory one after another, these reads wait together. Does nothing
+    /// in a small book, and considers [`Self::AHEAD`] orders at most.
+    pub fn read_ahead(&self, orders: impl Iterator<Item = (u64, Option<(Side, Price)>)>) {
+        if self.live > Self::SMALL {
+            self.read(orders.take(Self::AHEAD));
+        }
+    }
+
+    /// Three rounds, each of reads that do not wait for one another: where the orders are, the orders, what is beside
+    /// them in their queues.
+    #[inline(never)]
+    fn read(&self, orders: impl Iterator<Item = (u64, Option<(Side, Price)>)>) {
+        let mut ids = [(0, NONE); AHEAD];
+        let mut count = 0;
+        let (mut seen, mut come) = (0_u64, 0);
+        for (slot, (id, joins)) in ids.iter_mut().zip(orders) {
+            seen = seen.wrapping_add(u64::from(self.index.touch(id)));
+            if let Some((side, price)) = joins {
+                slot.1 = self.level_at(side, price.0).map_or(NONE, |level| level.shown.tail);
+                if let Some(&free) = self.free.len().checked_sub(come + 1).and_then(|at| self.free.get(at)) {
+                    seen = seen.wrapping_add(self.nodes[free as usize].id);
+                }
+                come += 1;
+            } else {
+                slot.0 = id;
+            }
+            count += 1;
+        }
+        for slot in &mut ids[..count] {
+            if slot.1 == NONE {
+                slot.1 = self.index.guess(slot.0).unwrap_or(NONE);
+            }
+        }
+        for (_, place) in &mut ids[..count] {
+            if let Some(node) = self.nodes.get(*place as usize) {
+                seen = seen.wrapping_add(node.id);
+            }
+        }
+        for &(_, place) in &ids[..count] {
+            if let Some(node) = self.nodes.get(place as usize) {
+                for beside in [node.next, node.prev] {
+                    seen = seen.wrapping_add(self.nodes.get(beside as usize).map_or(0, |node| node.id));
+                }
+            }
+        }
+        std::hint::black_box(seen);
+    }
+
     /// Whether changes are missing since the last clear, so that the book may be wrong.
     #[must_use]
     pub const fn is_stale(&self) -> bool {
@@ -279,7 +350,7 @@ impl<T: Copy + Default> OrderBook<T> {
         self.levels.clear();
         self.free_levels.clear();
         self.nodes.clear();
-        self.free = NONE;
+        self.free.clear();
         self.live = 0;
         self.stale = false;
         self.index.clear();
@@ -368,7 +439,7 @@ impl<T: Copy + Default> OrderBook<T> {
     pub fn heap(&self) -> usize {
         self.ladders.iter().map(Ladder::heap).sum::<usize>()
             + self.levels.capacity() * size_of::<Level>()
-            + self.free_levels.capacity() * size_of::<u32>()
+            + (self.free_levels.capacity() + self.free.capacity()) * size_of::<u32>()
             + self.nodes.capacity() * size_of::<Node<T>>()
             + self.index.heap()
     }
@@ -429,19 +500,16 @@ impl<T: Copy + Default> OrderBook<T> {
     #[inline]
     pub(crate) fn park(&mut self, id: u64, size: i64, tag: T) -> Option<u32> {
         let node = Node { id, size, next: NONE, prev: NONE, level: NONE, tag };
-        let at = if self.free == NONE {
+        let at = if let Some(at) = self.free.pop() {
+            self.nodes[at as usize] = node;
+            at
+        } else {
             let at = u32::try_from(self.nodes.len()).ok().filter(|&at| at < HIDDEN - 1)?;
             if self.nodes.len() == self.nodes.capacity() {
                 // Doubling would take up to twice the memory that the orders need.
                 self.nodes.reserve_exact((self.nodes.len() / 4).max(64));
             }
             self.nodes.push(node);
-            at
-        } else {
-            let at = self.free;
-            let place = &mut self.nodes[at as usize];
-            self.free = place.next;
-            *place = node;
             at
         };
         self.index.insert(id, at);
@@ -580,10 +648,8 @@ impl<T: Copy + Default> OrderBook<T> {
     /// Ends an order that stands outside the book: its id may be used again.
     #[inline]
     pub(crate) fn forget(&mut self, at: u32) {
-        let node = &mut self.nodes[at as usize];
-        let id = node.id;
-        node.next = self.free;
-        self.free = at;
+        let id = self.nodes[at as usize].id;
+        self.free.push(at);
         self.live -= 1;
         self.index.remove(id, at);
     }

@@ -129,7 +129,7 @@ impl Exchange {
             return Err(Reason::Killed);
         }
         if self.rules.rate > 0 {
-            let window = self.clock.max(0).div_euclid(self.rules.rate_window);
+            let window = self.clock.div_euclid(self.rules.rate_window);
             let standing = self.accounts.entry(account).or_default();
             if standing.window != window {
                 standing.window = window;

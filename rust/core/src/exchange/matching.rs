@@ -829,11 +829,8 @@ impl Exchange {
     /// The state after a price band was met.
     fn halt(&mut self, out: Out<'_>) {
         self.state = State::Halted;
-        self.halted_until = if self.rules.halt_for > 0 && self.clock != i64::MIN {
-            Some(self.clock.saturating_add(self.rules.halt_for))
-        } else {
-            None
-        };
+        self.halted_until =
+            if self.rules.halt_for > 0 { Some(self.clock.saturating_add(self.rules.halt_for)) } else { None };
         self.say_state(out);
     }
 

@@ -216,7 +216,7 @@ impl Exchange {
         out.extend_from_slice(&self.sequence.to_le_bytes());
         out.extend_from_slice(&self.entries.to_le_bytes());
         out.extend_from_slice(&[self.state as u8, u8::from(self.all_killed)]);
-        put_optional(out, (self.clock != i64::MIN).then_some(self.clock));
+        put_optional(out, (self.clock != 0).then_some(self.clock));
         put_optional(out, self.last);
         put_optional(out, self.reference);
         put_optional(out, self.halted_until);
@@ -571,8 +571,8 @@ impl Restoring<'_> {
         exchange.state = input.code("state", State::ALL.len(), State::from_code)?;
         exchange.all_killed = input.flag("all_killed")?;
         let clock = input.optional("clock", Input::i64)?;
-        need(clock != Some(i64::MIN), "clock", "more than -2^63", i64::MIN.into())?;
-        exchange.clock = clock.unwrap_or(i64::MIN);
+        need(clock.is_none_or(|clock| clock > 0), "clock", "none, or more than 0", clock.unwrap_or(0).into())?;
+        exchange.clock = clock.unwrap_or(0);
         exchange.last = input.optional("last", Input::i64)?;
         exchange.reference = input.optional("reference", Input::i64)?;
         exchange.halted_until = input.optional("halted_until", Input::i64)?;
