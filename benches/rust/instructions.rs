@@ -9,6 +9,7 @@ use std::hint::black_box;
 use gungraun::{library_benchmark, library_benchmark_group};
 
 use crossbook::book::{PriceBook, TopRows};
+use crossbook::exchange::{Command, Exchange, Rules, TimeInForce};
 use crossbook::feed::{Protocol, Session};
 use crossbook::instrument::{Instrument, Venue};
 use crossbook::market::Market;
@@ -241,9 +242,52 @@ fn hayashi_yoshida(pair: HayashiYoshida) -> (Contrast, HayashiYoshida) {
     (pair.contrast(grid, 10_000_000_000).expect("a contrast"), pair)
 }
 
+/// An exchange with some five thousand orders at rest, and what comes next: of a hundred messages 43 rest or trade, 7
+/// are immediate, 41 cancel, 9 replace, as in the public streams. One in ten crosses.
+fn venue() -> (Exchange, Vec<Command>) {
+    let mut exchange = Exchange::with_capacity(Rules::default(), 16_384).expect("the default rules");
+    let mut random = Random(11);
+    let mut ids: Vec<u64> = Vec::new();
+    let mut number = 0;
+    let mut next = |random: &mut Random, ids: &mut Vec<u64>, grow: bool| {
+        let draw = if grow { 0 } else { random.below(100) };
+        let side = if random.below(2) == 0 { Side::Bid } else { Side::Ask };
+        let away = if !grow && random.below(10) == 0 { -random.below(4) } else { 1 + random.below(200) };
+        let price = Price(if side == Side::Bid { 100_000 - away } else { 100_000 + away });
+        let size = Size(1 + random.below(100));
+        if draw < 50 || ids.is_empty() {
+            number += 1;
+            // Spread over 64 bits, as hashes of clients' ids are.
+            let id = number * 0x9e37_79b9_7f4a_7c15;
+            let time_in_force = if draw < 43 { TimeInForce::Gtc } else { TimeInForce::Ioc };
+            if draw < 43 {
+                ids.push(id);
+            }
+            return Command { time_in_force, ..Command::limit(id, side, price, size) };
+        }
+        let at = usize::try_from(random.below(i64::try_from(ids.len()).expect("few"))).expect("not negative");
+        if draw < 91 { Command::cancel(ids.swap_remove(at)) } else { Command::replace(ids[at], price, size) }
+    };
+    for step in 0..40_000 {
+        exchange.apply(&next(&mut random, &mut ids, step < 5_000), |_| {});
+    }
+    let commands = (0..COUNT).map(|_| next(&mut random, &mut ids, false)).collect();
+    (exchange, commands)
+}
+
+#[library_benchmark(setup = venue)]
+#[bench::plain_orders()]
+fn matching((mut exchange, commands): (Exchange, Vec<Command>)) -> (Exchange, Vec<Command>, u64) {
+    let mut reports = 0;
+    for command in &commands {
+        exchange.apply(command, |execution| reports += black_box(execution).sequence & 1);
+    }
+    (exchange, commands, reports)
+}
+
 library_benchmark_group!(
     name = paths;
-    benchmarks = book_update, book_rows, decode, frame_to_market, hayashi_yoshida
+    benchmarks = book_update, book_rows, decode, frame_to_market, matching, hayashi_yoshida
 );
 
 gungraun::main!(library_benchmark_groups = paths);
