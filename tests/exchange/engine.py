@@ -34,7 +34,7 @@ def native(rules: Rules) -> xb.Rules:
         priority="price_time"
         if priority is None
         else xb.ProRata(top_order=priority.top_order, top_max=priority.top_max, min_allocation=priority.min_allocation),
-        state=rules.state,
+        state=rules.state,  # type: ignore[arg-type]
         accounts={account.id: account.tier for account in rules.accounts},
         tiers=[xb.Tier(maker=tier.maker, taker=tier.taker, auction=tier.auction) for tier in rules.tiers],
         rate=rules.rate,
