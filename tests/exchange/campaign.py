@@ -4,20 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from .commands import PROFILES, commands
 from .invariants import Ledger, check
-from .reference import Execution, Indicative, Live, Quote, Reference, Rules
+from .reference import STOPS, Execution, Indicative, Live, Quote, Reference, Rules
 
 
 class Engine(Protocol):
     """What an engine's adapter offers, in the types of `reference.py`."""
 
+    @property
+    def state(self) -> str: ...
+    @property
+    def last(self) -> int | None: ...
     def apply(self, command: Mapping[str, Any], /) -> list[Execution]: ...
     def orders(self) -> list[Live]: ...
     def quote(self) -> Quote: ...
     def indicative(self) -> Indicative | None: ...
+
+
+@runtime_checkable
+class ManyAtOnce(Protocol):
+    """An engine that takes many commands in one call, and says for each what it says."""
+
+    def run(self, commands: Sequence[Mapping[str, Any]], /) -> list[list[Execution]]: ...
 
 
 class Difference(NamedTuple):
@@ -31,27 +42,45 @@ class Difference(NamedTuple):
         return f"command {self.at}: {self.what}\n{self.command}\nreference {self.expected}\nengine    {self.found}"
 
 
+def visible(order: Live) -> Live:
+    """Of an order what an engine need show: one trigger (where a stop waits, or as entered), in the book or outside."""
+    stop = order.trigger if order.order_type in STOPS and order.stop is None else order.stop
+    return order._replace(
+        stop=stop,
+        trigger=stop if order.order_type in STOPS else order.trigger,
+        where="book" if order.where == "book" else "waiting",
+    )
+
+
 def first_difference(
     make: Callable[[Rules], Engine], rules: Rules, stream: Iterable[Mapping[str, Any]], *, look: int = 50
 ) -> Difference | None:
-    """Runs both over a stream: executions after every command, orders, quote and indicative after every `look`-th."""
+    """Runs both over a stream: executions after every command, orders, quote, indicative, state and last trade after
+    every `look`-th and at the end; an engine that takes many at once gets so many."""
     reference, engine, ledger = Reference(rules), make(rules), Ledger()
-    for index, command in enumerate(stream):
-        expected, found = reference.apply(command), engine.apply(command)
-        if expected != found:
-            return Difference(index, command, "executions", expected, found)
-        ledger.follow(command, expected)
-        if index % look == look - 1:
-            views: Sequence[tuple[str, object, object]] = (
-                ("orders", reference.orders(), engine.orders()),
-                ("quote", reference.quote(), engine.quote()),
-                ("indicative", reference.indicative(), engine.indicative()),
-            )
-            for what, expects, finds in views:
-                if expects != finds:
-                    return Difference(index, command, what, expects, finds)
-            check(reference.orders(), reference.state, reference.last)
-            ledger.agree(reference.orders())
+    index = -1
+    rest = iter(stream)
+    while some := list(islice(rest, look)):
+        answers = engine.run(some) if isinstance(engine, ManyAtOnce) else map(engine.apply, some)
+        for command, found in zip(some, answers, strict=True):
+            index += 1
+            expected = reference.apply(command)
+            if expected != found:
+                return Difference(index, command, "executions", expected, found)
+            ledger.follow(command, expected)
+        expects, finds = list(map(visible, reference.orders())), list(map(visible, engine.orders()))
+        views: Sequence[tuple[str, object, object]] = (
+            ("orders", expects, finds),
+            ("quote", reference.quote(), engine.quote()),
+            ("indicative", reference.indicative(), engine.indicative()),
+            ("state", reference.state, engine.state),
+            ("last trade", reference.last, engine.last),
+        )
+        for what, one, other in views:
+            if one != other:
+                return Difference(index, some[-1], what, one, other)
+        check(reference.orders(), reference.state, reference.last)
+        ledger.agree(finds)
     return None
 
 
