@@ -404,10 +404,12 @@ impl Exchange {
 
     /// Whether a fill-or-kill order finds all of its size, in the order of matching.
     pub(super) fn can_fill(&self, incoming: &Incoming) -> bool {
-        if self.links == 0 {
+        // Alternatives that go on the way change what can be reached, and so does a band that the order's own first
+        // trade sets. That is rare: it is played through on a copy.
+        let band_to_come = self.rules.band.is_some() && self.reference.is_none();
+        if self.links == 0 && !band_to_come {
             return self.counts(incoming);
         }
-        // Alternatives that go on the way change what can be reached. That is rare: it is played through on a copy.
         let reached = |level: &&Level| self.reaches(incoming, level.price);
         let most: i128 = self
             .book

@@ -403,6 +403,25 @@ fn a_band_halts_and_the_halt_ends_with_an_auction() {
 }
 
 #[test]
+fn a_fill_or_kill_whose_first_trade_sets_the_band_fills_whole_or_not_at_all() {
+    let mut exchange = exchange(Rules { band: Some(5), ..Rules::default() });
+    let order = Command { time_in_force: TimeInForce::Fok, ..market(3, Side::Bid, 10) };
+    let lines = play(&mut exchange, &[sell(1, 100, 2), sell(2, 107, 40), order]);
+    assert_eq!(events(&lines), ["cancelled 3 - 10 0 fok"]);
+}
+
+#[test]
+fn a_halt_before_any_time_ends_at_its_time() {
+    let rules = Rules { band: Some(4), halt_for: 30, reference: Some(100), ..Rules::default() };
+    let mut exchange = exchange(rules);
+    let lines = play(&mut exchange, &[sell(1, 105, 1), buy(2, 105, 1), Command::clock(Nanos(30))]);
+    assert_eq!(
+        lines[2..],
+        ["state 0 - - - halted", "auction 0 105 1 0", "trade 2/1 105 1 0", "state 0 - - - continuous",]
+    );
+}
+
+#[test]
 fn pro_rata_shares_by_size_and_gives_the_rest_by_time() {
     let priority = Priority::ProRata { top_order: false, top_max: 0, min_allocation: 2 };
     let mut exchange = exchange(Rules { priority, ..Rules::default() });
