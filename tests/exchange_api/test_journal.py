@@ -280,7 +280,7 @@ def test_damage_before_the_end_is_refused_and_left_as_it_is(tmp_path: Path) -> N
 
 
 def test_what_the_system_refuses_bears_its_number(tmp_path: Path) -> None:
-    with pytest.raises(xb.JournalError, match="none.xbj byte 0: No such file") as caught:
+    with pytest.raises(xb.JournalError, match=r"none\.xbj byte 0: No such file") as caught:
         xb.Exchange.open(tmp_path / "none.xbj")
     assert isinstance(caught.value, xb.Error)
     assert isinstance(caught.value, OSError)
