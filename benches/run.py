@@ -86,25 +86,25 @@ NOTES = {
         "byte is real. 1,429 ns a frame are 700,000 frames a second."
     ),
     "Matching, Rust": (
-        "Two million messages a stream, in memory as they are in the file; a pass makes a command of each, applies it "
-        "to a new exchange and writes every report into a small buffer. One thread, ns per message, median and best of 15 "
-        "passes. *published*: the best public engines on a 2-core machine like ours, on the same streams, one thread, "
-        "no report transport either; their figures as they are published with the streams, not measured here. Latency "
-        "in ns: *alone*, each message by itself, the clock's reading ({clock} ns) subtracted, which is service time; "
-        "*due*, one message due every microsecond, counted from when it was due, so that a message that waits is seen "
-        "to wait."
+        "Two million messages a stream, in memory as they are in the file; a pass makes a command of each, applies "
+        "it to a new exchange and writes every report into a small buffer. One thread, ns per message, median and "
+        "best of 15 passes. *published*: the best public engines on a 2-core machine like ours, on the same streams,"
+        " one thread, no report transport either; their figures as they are published with the streams, not measured"
+        " here. Latency in ns: *alone*, each message by itself, the clock's reading ({clock} ns) subtracted, which "
+        "is service time; *due*, one message due every microsecond, counted from when it was due, so that a message "
+        "that waits is seen to wait."
     ),
     "Order book by order, Rust": (
         "An `OrderBook` on 4,000 levels that keeps its size: a round cancels 128 random orders and adds 128 with "
-        "random ids at random levels, drawn before the clock starts; `execute head` fills the first order of the best bid. ns "
-        "per order, and how many times that of 1,000 orders. What differs is how much of the book the caches hold. For "
-        "every fill alone the clock is read twice."
+        "random ids at random levels, drawn before the clock starts; `execute head` fills the first order of the "
+        "best bid. ns per order, and how many times that of 1,000 orders. What differs is how much of the book the "
+        "caches hold. For every fill alone the clock is read twice."
     ),
     "Exchange, Python": (
         "The same streams. `run` begins with a Polars DataFrame of commands and an empty exchange and ends with a "
         "DataFrame of executions, each in fresh memory, page faults included: ns per message, median of seven runs, "
-        "columns of one-byte codes or Enums of names. *submit or cancel*: single calls over the first 200,000 messages "
-        "that are no replaces, the loop that makes them included; the empty loop stands beside it."
+        "columns of one-byte codes or Enums of names. *submit or cancel*: single calls over the first 200,000 "
+        "messages that are no replaces, the loop that makes them included; the empty loop stands beside it."
     ),
     "Feeds, Rust": (
         "Decode, check of sequences and checksums, events on a tape that is reused, by venue. `depth`: the frames that "
