@@ -1,7 +1,7 @@
-"""Runs every bench and writes `benches/README.md` from what it measured: `make bench`, some fifteen minutes.
+"""Runs every bench and writes `benches/README.md` from what it measured: `make bench`, some twenty minutes.
 
 Run it with a Python that has a release build of crossbook, its test extra and `benches/peers/requirements.txt`. Needs
-cargo, valgrind and the real captures (`CROSSBOOK_DATA`). Exits 1 if instruction counts grew.
+cargo, valgrind and the real captures and order streams (`CROSSBOOK_DATA`). Exits 1 if instruction counts grew.
 """
 
 from __future__ import annotations
@@ -48,16 +48,28 @@ Written by `make bench` (`benches/run.py`) on {date}; do not edit. Medians.
 
 | folder | tool | what |
 |---|---|---|
-| `rust/` | criterion | price book and feed on three real captures, every venue's frames, in Rust |
+| `rust/` | criterion | price book and feed on three real captures, every venue's frames, order books by size, in Rust |
+| `rust/matching.rs` | whole passes | the exchange on three public order streams, in Rust |
 | `instructions.py` | gungraun under valgrind | instructions of the hot paths against `instructions.json`, 0.5 % |
 | `python/` | `timeit`, pytest-benchmark | single calls and batches; capture reading and the study's kernels |
+| `python/exchange.py` | whole runs | the same streams in columns through `Exchange.run`, and single calls |
 | `python/end_to_end.py` | two processes | a websocket to tapes: frames a second and latency |
 | `peers/` | same process and input | other packages' books and feeds, pinned in `requirements.txt`, no extra of ours |
 
 The captures are Binance USD-M, COIN-M and spot of 2024-08-08, and cryptofeed's of 2021 and 2022 (`CROSSBOOK_DATA`).
 Before any clock starts the answer is compared: books level by level with `serde_json` and a `BTreeMap` over the same
-frames (Rust), quotes row by row with single calls and with every peer, books with cryptofeed's (Python).
+frames (Rust), quotes row by row with single calls and with every peer, books with cryptofeed's (Python), the SHA-256
+of all reports of an order stream with the published one (both).
 """
+
+# The best public engine on each order stream, of ../shared/data/README.md: its name and ns per message.
+PUBLISHED = {
+    "normal": ("CppTrader", 72.9),
+    "static": ("a Rust BTreeMap + slab engine", 62.5),
+    "flash-crash": ("CppTrader", 65.6),
+}
+# Adding and cancelling may cost so many times more with the most orders at rest than with the fewest.
+GROWTH = 3.0
 
 UNITS = ("levels a frame", "CPU s a million", "p50 µs", "p99 µs")
 
@@ -72,6 +84,27 @@ NOTES = {
         "except in `replay`, which reads the gzip files from disk. The COIN-M frames of exactly 8 levels do not "
         "follow one another in the file, so their ids are rewritten, digit for digit as long, to chain; every other "
         "byte is real. 1,429 ns a frame are 700,000 frames a second."
+    ),
+    "Matching, Rust": (
+        "Two million messages a stream, in memory as they are in the file; a pass makes a command of each, applies "
+        "it to a new exchange and writes every report into a small buffer. One thread, ns per message, median and "
+        "best of 15 passes. *published*: the best public engines on a 2-core machine like ours, on the same streams,"
+        " one thread, no report transport either; their figures as they are published with the streams, not measured"
+        " here. Latency in ns: *alone*, each message by itself, the clock's reading ({clock} ns) subtracted, which "
+        "is service time; *due*, one message due every microsecond, counted from when it was due, so that a message "
+        "that waits is seen to wait."
+    ),
+    "Order book by order, Rust": (
+        "An `OrderBook` on 4,000 levels that keeps its size: a round cancels 128 random orders and adds 128 with "
+        "random ids at random levels, drawn before the clock starts; `execute head` fills the first order of the "
+        "best bid. ns per order, and how many times that of 1,000 orders. What differs is how much of the book the "
+        "caches hold. For every fill alone the clock is read twice."
+    ),
+    "Exchange, Python": (
+        "The same streams. `run` begins with a Polars DataFrame of commands and an empty exchange and ends with a "
+        "DataFrame of executions, each in fresh memory, page faults included: ns per message, median of seven runs, "
+        "columns of one-byte codes or Enums of names. *submit or cancel*: single calls over the first 200,000 "
+        "messages that are no replaces, the loop that makes them included; the empty loop stands beside it."
     ),
     "Feeds, Rust": (
         "Decode, check of sequences and checksums, events on a tape that is reused, by venue. `depth`: the frames that "
@@ -127,8 +160,22 @@ def run(*command: str | Path, check: bool = True) -> int:
     return subprocess.run(list(map(str, command)), cwd=ROOT, check=check).returncode
 
 
+def output(*command: str | Path) -> str:
+    print("+", *command, file=sys.stderr, flush=True)
+    return subprocess.run(list(map(str, command)), cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     numbers = {"ns", "rate", "median", "instructions", "× fastest peer", "× cryptofeed", "frames", "checksums", *UNITS}
+    numbers |= {
+        "messages",
+        "reports",
+        "best",
+        "orders",
+        "× 1,000 orders",
+        "alone p50, p99, p99.9",
+        "due p50, p99, p99.9",
+    }
     lines = [head, ["---:" if name in numbers else "---" for name in head], *rows]
     return "\n".join("| " + " | ".join("" if cell is None else str(cell) for cell in line) + " |" for line in lines)
 
@@ -143,16 +190,23 @@ def verdict(met: bool, target: str) -> str:
     return f"{target}, {'met' if met else '**missed**'}"
 
 
-def criterion(since: float) -> dict[str, list[Sequence[object]]]:
-    """The rows that criterion wrote in this run, by the first word of their ids."""
-    found: dict[str, list[Sequence[object]]] = {}
+def estimates(since: float) -> dict[str, float]:
+    """Median ns an element of everything that criterion measured in this run, by id."""
+    found = {}
     for file in sorted((TARGET / "criterion").glob("**/new/estimates.json")):
         if file.stat().st_mtime < since:
             continue
         about = json.loads(file.with_name("benchmark.json").read_text(encoding="utf-8"))
         count = about["throughput"]["Elements"] if about["throughput"] else 1
         ns = json.loads(file.read_text(encoding="utf-8"))["median"]["point_estimate"] / count
-        name = about["full_id"]
+        found[about["full_id"]] = ns
+    return found
+
+
+def criterion(measured: dict[str, float]) -> dict[str, list[Sequence[object]]]:
+    """Rows by the first word of their ids."""
+    found: dict[str, list[Sequence[object]]] = {}
+    for name, ns in measured.items():
         what, limit = next(
             ((what, limit) for regex, what, limit in ELEMENTS if re.match(regex, name)), ("element", None)
         )
@@ -160,6 +214,54 @@ def criterion(since: float) -> dict[str, list[Sequence[object]]]:
         target = None if limit is None else verdict(ns <= limit, f"≤ {number(limit)}")
         found.setdefault(name.split("/")[0], []).append((name, what, number(ns), rate, target))
     return found
+
+
+def by_order(measured: dict[str, float]) -> str:
+    """The rows of ids such as order_book/1000/add: what it costs as the book grows."""
+    found = {}
+    for name, ns in measured.items():
+        if match := re.fullmatch(r"order_book/(\d+)/(add|cancel|execute head)", name):
+            found[match[2], int(match[1])] = ns
+    rows: list[Sequence[object]] = []
+    most = max((orders for _, orders in found), default=0)
+    for (what, orders), ns in sorted(found.items()):
+        least = found.get((what, 1_000))
+        times = None if least is None else ns / least
+        judged = times is not None and orders == most > 1_000 and what != "execute head"
+        target = verdict(times <= GROWTH, f"≤ {GROWTH:.0f}×") if judged and times is not None else None
+        rows.append((what, f"{orders:,}", number(ns), None if times is None else f"{times:.2f}", target))
+    return table(("what", "orders", "ns", "× 1,000 orders", "target"), rows)
+
+
+def matching(lines: str) -> tuple[str, int]:
+    """The table of `benches/rust/matching.rs`, a JSON line a stream, and what reading the clock takes."""
+    found = [json.loads(line) for line in lines.splitlines() if line.startswith("{")]
+    rows: list[Sequence[object]] = []
+    for r in found:
+        who, ns = PUBLISHED[r["stream"]]
+        alone, due = (", ".join(f"{r[key][q]:,}" for q in ("p50", "p99", "p999")) for key in ("single", "due"))
+        target = verdict(r["median"] <= r["goal"], f"≤ {r['goal']:.0f}")
+        counts = (f"{r['messages']:,}", f"{r['reports']:,}")
+        rows.append((r["stream"], *counts, number(r["median"]), number(r["best"]), f"{who} {ns}", alone, due, target))
+    quantiles = ("alone p50, p99, p99.9", "due p50, p99, p99.9")
+    head = ("stream", "messages", "reports", "ns", "best", "published", *quantiles, "target")
+    return table(head, rows), max((r["clock"] for r in found), default=0)
+
+
+def exchange(rows: Iterable[dict[str, Any]]) -> str:
+    return table(
+        ("stream", "what", "how", "ns", "target"),
+        [
+            (
+                r["stream"],
+                r["what"],
+                r["how"],
+                number(r["ns"]),
+                r["target"] and verdict(r["ns"] <= r["target"], f"≤ {r['target']}"),
+            )
+            for r in rows
+        ],
+    )
 
 
 def against_cryptofeed(rows: Iterable[dict[str, Any]]) -> str:
@@ -234,28 +336,37 @@ def main() -> int:
     if not DATA.is_dir():
         raise SystemExit(f"no {DATA}: set CROSSBOOK_DATA")
     about, since = machine(), time.time()
-    benches = [word for name in ("price_book", "feed", "venues") for word in ("--bench", name)]
+    benches = [word for name in ("price_book", "feed", "venues", "order_book") for word in ("--bench", name)]
     run("cargo", "bench", "--quiet", "-p", "crossbook", *benches)
+    run(sys.executable, "benches/streams.py", TARGET / "matching")
+    orders, clock = matching(output("cargo", "bench", "--quiet", "-p", "crossbook", "--bench", "matching"))
     with tempfile.TemporaryDirectory() as folder:
-        files = {name: Path(folder) / f"{name}.json" for name in ("calls", "kernels", "peers", "feeds", "ends")}
+        files = {
+            name: Path(folder) / f"{name}.json" for name in ("calls", "exchange", "kernels", "peers", "feeds", "ends")
+        }
         run(sys.executable, "-m", "benches.python.bench_calls", "--json", files["calls"])
+        run(sys.executable, "-m", "benches.python.exchange", "--json", files["exchange"])
         run(sys.executable, "-m", "benches.peers.compare", "--json", files["peers"])
         run(sys.executable, "-m", "benches.peers.feeds", "--json", files["feeds"])
         run(sys.executable, "-m", "benches.python.end_to_end", "--json", files["ends"])
         run(sys.executable, "-m", "pytest", "-q", "benches/python", f"--benchmark-json={files['kernels']}")
         results = (json.loads(file.read_text(encoding="utf-8")) for file in files.values())
-        calls, kernels, peers, feeds, ends = results
+        calls, exchanges, kernels, peers, feeds, ends = results
     wall = study()
     grown = run(sys.executable, "benches/instructions.py", check=False)
     counts = json.loads((ROOT / "benches" / "instructions.json").read_text(encoding="utf-8"))
 
-    rust = criterion(since)
+    measured = estimates(since)
+    rust = criterion(measured)
     columns = ("id", "one", "ns", "rate", "target")
     feed = [row for group in ("decode", "market", "replay") for row in rust.get(group, [])]
     parts = {
         "Price book, Rust": table(columns, rust.get("price_book", [])),
         "Feed, Rust": table(columns, feed),
         "Feeds, Rust": table(columns, rust.get("venues", [])),
+        "Matching, Rust": orders,
+        "Order book by order, Rust": by_order(measured),
+        "Exchange, Python": exchange(exchanges),
         "Price book, Python": table(
             ("capture", "what", "how", "ns", "target"),
             [
@@ -300,7 +411,7 @@ def main() -> int:
     tools = f"Baseline: {', '.join(counts['with'].values())}; {'grown since, see above' if grown else 'not exceeded'}."
     text = HEAD.format(date=f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}", machine=about)
     for title, body in parts.items():
-        text += f"\n## {title}\n{NOTES[title].format(tools=tools)}\n\n{body}\n"
+        text += f"\n## {title}\n{NOTES[title].format(tools=tools, clock=clock)}\n\n{body}\n"
     README.write_text(text, encoding="utf-8")
     print(f"wrote {README.relative_to(ROOT)}")
     return grown

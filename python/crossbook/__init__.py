@@ -12,12 +12,15 @@ from crossbook._core import (
     DEBUG_BUILD,
     Exchange,
     Execution,
+    Fsync,
     Instrument,
+    JournalReplay,
     LiveOrder,
     Market,
     OrderBook,
     PriceBook,
     ProRata,
+    Recovered,
     Rules,
     Table,
     Tape,
@@ -25,7 +28,16 @@ from crossbook._core import (
     __version__,
 )
 from crossbook.capture import Capture, open, read_instruments
-from crossbook.errors import CaptureError, DataError, Error, InstrumentError, MarketError, OrderBookError
+from crossbook.errors import (
+    CaptureError,
+    DataError,
+    Error,
+    InstrumentError,
+    JournalError,
+    MarketError,
+    OrderBookError,
+    SnapshotError,
+)
 from crossbook.exchange import read_rules
 from crossbook.queue import queue_position
 
@@ -43,8 +55,11 @@ __all__ = [
     "Error",
     "Exchange",
     "Execution",
+    "Fsync",
     "Instrument",
     "InstrumentError",
+    "JournalError",
+    "JournalReplay",
     "LiveOrder",
     "Market",
     "MarketError",
@@ -53,7 +68,9 @@ __all__ = [
     "PriceBook",
     "ProRata",
     "Recorder",
+    "Recovered",
     "Rules",
+    "SnapshotError",
     "Study",
     "Table",
     "Tape",

@@ -1,6 +1,7 @@
 """The engine. Prices and sizes are whole numbers of an instrument's units; sides are 0 (bid) and 1 (ask)."""
 
 from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias, final
 
@@ -18,12 +19,15 @@ __all__ = [
     "CaptureWriter",
     "Exchange",
     "Execution",
+    "Fsync",
     "Instrument",
+    "JournalReplay",
     "LiveOrder",
     "Market",
     "OrderBook",
     "PriceBook",
     "ProRata",
+    "Recovered",
     "Replay",
     "Rules",
     "Session",
@@ -53,6 +57,7 @@ _TimeInForce: TypeAlias = Literal["day", "gtc", "gtd", "ioc", "fok", "at_open", 
 _SelfTrade: TypeAlias = Literal["none", "cancel_newest", "cancel_oldest", "cancel_both", "decrement"]
 _PostOnly: TypeAlias = Literal["no", "reject", "slide"]
 _State: TypeAlias = Literal["continuous", "pre_open", "halted", "closing", "closed"]
+_Fsync: TypeAlias = Literal["always", "never"] | Fsync
 _Kind: TypeAlias = Literal[
     "accepted",
     "rejected",
@@ -549,13 +554,59 @@ class Exchange:
     Calls return the executions that they caused, in order; what the exchange refuses is an execution of kind
     ``rejected``, not an exception. What is no command at all (an unknown name, a number beyond 64 bits, a string for a
     price) raises `DataError` or `TypeError` and changes nothing. Threads may share an exchange.
+
+    With a journal every command is on file before it is carried out: what a call returned for is there when the process
+    dies, and under ``fsync="always"`` also when the machine does. Copies and pickles are in memory, without journal.
     """
 
-    def __new__(cls, instrument: Instrument | None = None, rules: Rules | None = None, **keywords: Any) -> Exchange:
+    def __new__(
+        cls,
+        instrument: Instrument | None = None,
+        rules: Rules | None = None,
+        *,
+        journal: str | PathLike[str] | None = None,
+        fsync: _Fsync = "always",
+        **keywords: Any,
+    ) -> Exchange:
         """An exchange without orders; `keywords` are those of `Rules`, instead of `rules`.
 
         Tick and lot of an instrument that has them hold, in its units; a rule that says otherwise is an error.
+        `journal` is a file that is not there yet; one that is, is gone on with by `open`. Raises `JournalError`.
         """
+    @classmethod
+    def open(
+        cls, path: str | PathLike[str], *, fsync: _Fsync = "always", instrument: Instrument | None = None
+    ) -> Exchange:
+        """The exchange that a journal leads to, from its checkpoint and the commands behind; the journal goes on.
+
+        A torn tail, as a crash leaves it, is cut off; `recovered` tells, and so does the log of ``crossbook.exchange``.
+        Raises `JournalError` if the journal is damaged before its end, and changes nothing then.
+        """
+    @classmethod
+    def restore(cls, snapshot: bytes, /, *, instrument: Instrument | None = None) -> Exchange:
+        """The exchange, in memory, of which this is the `snapshot`; raises `SnapshotError`.
+
+        An instrument must have the tick and lot of the snapshot's rules, else `DataError`.
+        """
+    def snapshot(self) -> bytes:
+        """Everything that matters for what it will do; the same state gives the same bytes."""
+    def checkpoint(self) -> None:
+        """Store a snapshot in ``<journal>.snapshot``, whole or not at all, so that `open` starts from here."""
+    def sync(self) -> None:
+        """Wait until the disk has every command."""
+    def close(self) -> None:
+        """Sync, unless `fsync` is ``"never"``, and let go of the journal; the exchange can still be looked at.
+
+        Without a journal it does nothing. The exchange is a context manager that closes.
+        """
+    def __enter__(self) -> Exchange: ...
+    def __exit__(self, kind: object, error: object, traceback: object, /) -> None: ...
+    @property
+    def journal(self) -> Path | None:
+        """Its journal, if it has one."""
+    @property
+    def recovered(self) -> Recovered | None:
+        """What `open` found."""
     def submit(
         self,
         order_id: int,
@@ -659,8 +710,10 @@ class Exchange:
         byte a row. Everything is checked before the first command is applied: `DataError` names column and row. The
         GIL is released. After every 65,536 commands `progress` is called with how many are done and how many there
         are, and Ctrl-C is honoured: what was done stays done, its executions are lost. Commands of other threads may
-        come in there, too. `decimals`: prices, sizes and fees in decimals of the units of the instrument instead of
-        whole numbers of them. `first_row`: what errors call the first row, where the columns are part of more.
+        come in there, too. With a journal these commands are written, and waited for, at once before they are applied;
+        on `JournalError` those of the chunks before are done. `decimals`: prices, sizes and fees in decimals of the
+        units of the instrument instead of whole numbers of them. `first_row`: what errors call the first row, where
+        the columns are part of more.
         """
     def book(self, *, decimals: bool = False) -> pl.DataFrame:
         """Displayed levels, bids from the best, then asks from the best: ``side, price, size, orders``."""
@@ -704,6 +757,67 @@ class Exchange:
         """Live orders, in the book and outside."""
     def __bool__(self) -> bool:
         """Always true: an exchange is there, also without orders."""
+
+@final
+class Fsync:
+    """Wait for the disk after so many commands or so many milliseconds, whichever comes first, in the call that finds
+    it due. What is not waited for yet survives the process, not the machine."""
+
+    def __new__(cls, *, commands: int, ms: int) -> Fsync: ...
+    @property
+    def commands(self) -> int:
+        """So many commands, 1 or more."""
+    @property
+    def ms(self) -> int:
+        """So many milliseconds."""
+    def __eq__(self, value: object, /) -> bool: ...
+    def __ne__(self, value: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class Recovered:
+    """What was found when a journal was read."""
+
+    @property
+    def commands(self) -> int:
+        """Commands in the journal."""
+    @property
+    def replayed(self) -> int:
+        """Of these, carried out: those that the checkpoint did not cover."""
+    @property
+    def snapshot(self) -> int | None:
+        """The commands that the checkpoint covered, if there was a valid one."""
+    @property
+    def dropped_bytes(self) -> int:
+        """Length of the torn tail."""
+    @property
+    def message(self) -> str | None:
+        """What is worth telling: a torn tail, a checkpoint that could not be used."""
+    def __eq__(self, value: object, /) -> bool: ...
+    def __ne__(self, value: object, /) -> bool: ...
+
+@final
+class JournalReplay:
+    """A journal read again from its first command, batch by batch; nothing on disk changes. Iterating gives the
+    executions, as `Exchange.run` does, of 65,536 commands at a time."""
+
+    def __new__(
+        cls, path: str | PathLike[str], *, instrument: Instrument | None = None, decimals: bool = False
+    ) -> JournalReplay:
+        """Raises `JournalError` if it is no journal; `decimals` need the instrument."""
+    def __iter__(self) -> JournalReplay: ...
+    def __next__(self) -> pl.DataFrame: ...
+    def next_batch(self, rows: int = 65_536, /) -> pl.DataFrame | None:
+        """The executions of so many further commands; None at the end.
+
+        Raises `JournalError` where the journal is damaged, behind the executions of all that is before.
+        """
+    @property
+    def exchange(self) -> Exchange:
+        """The exchange as it is after what was read, in memory."""
+    @property
+    def recovered(self) -> Recovered:
+        """What was read so far; at the end also the torn tail."""
 
 @final
 class Replay:

@@ -23,3 +23,15 @@ class OrderBookError(Error, ValueError):
 
 class MarketError(Error, ValueError):
     """Instruments do not make a market."""
+
+
+class SnapshotError(Error, ValueError):
+    """Bytes are no snapshot that an exchange can go on from; the message says where and why."""
+
+
+class JournalError(Error, OSError):
+    """A journal cannot be read or written, or is damaged; `errno` is set where the system refused."""
+
+    def __init__(self, message: str, errno: int | None = None) -> None:
+        super().__init__(message)
+        self.errno = errno

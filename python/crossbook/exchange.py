@@ -1,4 +1,4 @@
-"""What surrounds an exchange: its rules in a file, and a file of commands run in constant memory."""
+"""What surrounds an exchange: rules in a file, files of commands and journals run in constant memory."""
 
 from __future__ import annotations
 
@@ -11,13 +11,42 @@ from typing import TYPE_CHECKING
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from crossbook._core import Exchange, Execution, LiveOrder, ProRata, Rules, Tier
-from crossbook.errors import DataError
+from crossbook._core import (
+    Exchange,
+    Execution,
+    Fsync,
+    Instrument,
+    JournalReplay,
+    LiveOrder,
+    ProRata,
+    Recovered,
+    Rules,
+    Tier,
+)
+from crossbook.errors import DataError, SnapshotError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["Exchange", "Execution", "LiveOrder", "ProRata", "Ran", "Rules", "Tier", "read_rules", "run_file"]
+__all__ = [
+    "Exchange",
+    "Execution",
+    "Fsync",
+    "JournalReplay",
+    "LiveOrder",
+    "ProRata",
+    "Ran",
+    "Recovered",
+    "Rules",
+    "Tier",
+    "load",
+    "read_rules",
+    "replay_file",
+    "run_file",
+]
+
+SNAPSHOT, JOURNAL = b"\x89XBS\r\n\x1a\n", b"\x89XBJ\r\n\x1a\n"
+"""How the two kinds of files begin."""
 
 ROWS = 65_536
 """Commands that `run_file` holds at a time."""
@@ -110,15 +139,75 @@ def run_file(
             yield executions
 
     try:
-        if out is None:
-            for _ in batches():
-                pass
-        else:
-            schema = exchange.run(pl.DataFrame(), decimals=decimals).schema
-            _sink(register_io_source(batches, schema=schema), Path(out))
+        _drain(batches, exchange.run(pl.DataFrame(), decimals=decimals).schema, out)
     except pl.exceptions.PolarsError as error:
         raise DataError(f"{commands}: {error}") from error
     return ran
+
+
+def replay_file(
+    journal: str | Path,
+    out: str | Path | None = None,
+    *,
+    instrument: Instrument | None = None,
+    decimals: bool = False,
+    progress: Callable[[int], object] | None = None,
+) -> tuple[Ran, Exchange, Recovered]:
+    """Carry out a journal again, from its first command, and write the executions to a file, batch by batch.
+
+    Returns what happened, the exchange as the journal leaves it, in memory, and what was found. The journal stays as it
+    is; raises `JournalError`.
+    """
+    replay = JournalReplay(journal, instrument=instrument, decimals=decimals)
+    ran = Ran()
+
+    def batches(*_: object) -> Iterator[pl.DataFrame]:
+        for executions in replay:
+            ran.add(replay.exchange.sequence - ran.commands, executions)
+            if progress is not None:
+                progress(ran.commands)
+            yield executions
+
+    empty = Exchange(instrument, replay.exchange.rules).run(pl.DataFrame(), decimals=decimals)
+    try:
+        _drain(batches, empty.schema, out)
+    except pl.exceptions.PolarsError as error:
+        raise DataError(f"{journal}: {error}") from error
+    return ran, replay.exchange, replay.recovered
+
+
+def load(path: str | Path, *, instrument: Instrument | None = None) -> tuple[Exchange, Recovered | None]:
+    """The exchange in a file, in memory: a snapshot, or a journal, of which what was found is told as well.
+
+    Nothing on disk changes. Raises `SnapshotError`, `JournalError`, or `DataError` for another kind of file.
+    """
+    path = Path(path)
+    with path.open("rb") as file:
+        kind = file.read(len(SNAPSHOT))
+        if kind == SNAPSHOT:
+            try:
+                return Exchange.restore(kind + file.read(), instrument=instrument), None
+            except SnapshotError as error:
+                raise SnapshotError(f"{path}: {error}") from error
+    if kind != JOURNAL:
+        raise DataError(f"{path}: expected a snapshot or a journal of an exchange, found {kind.hex(' ') or 'nothing'}")
+    _, exchange, recovered = replay_file(path, instrument=instrument)
+    return exchange, recovered
+
+
+def _restore(snapshot: bytes, instrument: str | None) -> Exchange:
+    # What a pickle holds.
+    return Exchange.restore(snapshot, instrument=None if instrument is None else Instrument.from_json(instrument))
+
+
+def _drain(
+    batches: Callable[..., Iterator[pl.DataFrame]], schema: Mapping[str, pl.DataType], out: str | Path | None
+) -> None:
+    if out is None:
+        for _ in batches():
+            pass
+    else:
+        _sink(register_io_source(batches, schema=schema), Path(out))
 
 
 def _scan(path: Path) -> pl.LazyFrame:

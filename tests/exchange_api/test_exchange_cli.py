@@ -138,3 +138,55 @@ def test_wrong_outputs_and_rules_are_one_line(commands: Path, tmp_path: Path) ->
         assert message in done.stderr
     assert run("run").returncode == 2
     assert run("run", commands, "--rule", "x").returncode == 2
+
+
+def test_a_journal_and_a_snapshot_lead_to_what_ran(commands: Path, tmp_path: Path) -> None:
+    out, again = tmp_path / "out.parquet", tmp_path / "again.parquet"
+    journal, snapshot, other = tmp_path / "a.xbj", tmp_path / "a.xbs", tmp_path / "b.xbs"
+    done = run("run", commands, "--out", out, "--journal", journal, "--fsync", "1000,10", "--snapshot-out", snapshot)
+    assert done.returncode == 0, done.stderr
+    done = run("replay", journal, "--out", again, "--snapshot-out", other, "--json")
+    assert done.returncode == 0, done.stderr
+    assert pl.read_parquet(again).equals(pl.read_parquet(out))
+    assert other.read_bytes() == snapshot.read_bytes()
+    told = json.loads(done.stdout)
+    assert (told["commands"], told["recovered"]["dropped_bytes"]) == (200_000, 0)
+    shown = [json.loads(run("show", path, "--levels", "3", "--json").stdout) for path in (snapshot, journal)]
+    assert shown[1].pop("recovered")["commands"] == 200_000
+    assert shown[0] == shown[1]
+    assert (shown[0]["sequence"], shown[0]["orders"]) == (200_000, told["orders"])
+    book = xb.Exchange.restore(snapshot.read_bytes()).book()
+    bids = book.filter(pl.col("side") == "bid").drop("side")
+    assert shown[0]["bids"] == [list(row) for row in bids.head(3).rows()]
+    table = run("show", journal)
+    assert table.returncode == 0, table.stderr
+    assert "state: continuous" in table.stdout
+    assert "journal: 200,000 commands" in table.stdout
+
+
+def test_a_journal_is_gone_on_with_only_if_told(tmp_path: Path) -> None:
+    commands, journal, rules = tmp_path / "commands.parquet", tmp_path / "a.xbj", tmp_path / "rules.toml"
+    many(100).write_parquet(commands)
+    rules.write_text("max_size = 8\n", encoding="utf-8")
+    first = ["run", commands, "--journal", journal, "--fsync", "never"]
+    assert run(*first, "--rules", rules).returncode == 0
+    for arguments, message in [
+        (first, "a.xbj: expected no such file, a journal is never written over"),
+        ([*first, "--resume", "--rules", rules], "expected none with --resume"),
+        (["run", commands, "--resume"], "expected --journal"),
+        ([*first[:-1], "sometimes"], "--fsync 'sometimes': expected always, never, or COMMANDS,MS"),
+        (["replay", commands], "commands.parquet: expected a journal"),
+        (["show", commands], "commands.parquet: expected a snapshot or a journal of an exchange, found 50 41 52 31"),
+        (["show", tmp_path / "none"], "none"),
+    ]:
+        done = run(*arguments)
+        assert done.returncode == 1, arguments
+        assert done.stderr.count("\n") == 1, done.stderr
+        assert message in done.stderr
+    with journal.open("ab") as file:
+        file.write(b"torn")
+    done = run(*first, "--resume", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "are no whole block (cut off in its head): 100 commands remain" in done.stderr
+    told = json.loads(done.stdout)
+    assert (told["sequence"], told["recovered"]["commands"], told["commands"]) == (200, 100, 100)

@@ -1,8 +1,10 @@
 //! The one place where the engine's errors become Python's.
 
 use std::fmt::Display;
+use std::path::Path;
 
 use crossbook::capture::CaptureError;
+use crossbook::exchange::{JournalError, SnapshotError};
 use crossbook::instrument::InstrumentError;
 use crossbook::market::MarketError;
 use pyo3::prelude::*;
@@ -13,8 +15,10 @@ mod python {
     pyo3::import_exception!(crossbook.errors, CaptureError);
     pyo3::import_exception!(crossbook.errors, DataError);
     pyo3::import_exception!(crossbook.errors, InstrumentError);
+    pyo3::import_exception!(crossbook.errors, JournalError);
     pyo3::import_exception!(crossbook.errors, MarketError);
     pyo3::import_exception!(crossbook.errors, OrderBookError);
+    pyo3::import_exception!(crossbook.errors, SnapshotError);
 }
 
 /// Wrong columns, lengths or values.
@@ -37,4 +41,19 @@ pub fn order_book(error: &impl Display) -> PyErr {
 
 pub fn market(error: &MarketError) -> PyErr {
     python::MarketError::new_err(error.to_string())
+}
+
+/// With the system's number where it was the system that refused.
+pub fn journal(error: &JournalError) -> PyErr {
+    let code = if let JournalError::Io { source, .. } = error { source.raw_os_error() } else { None };
+    python::JournalError::new_err((error.to_string(), code))
+}
+
+/// A command for an exchange whose journal was closed.
+pub fn closed(path: &Path) -> PyErr {
+    python::JournalError::new_err((format!("{}: expected an open journal, this one was closed", path.display()),))
+}
+
+pub fn snapshot(error: &SnapshotError) -> PyErr {
+    python::SnapshotError::new_err(error.to_string())
 }

@@ -185,6 +185,14 @@ impl Executions {
         }
     }
 
+    /// Takes one more, where nobody calls `flush`.
+    pub fn push(&mut self, execution: Execution) {
+        self.buffer.push(execution);
+        if self.buffer.len() >= 4 * ROWS {
+            self.flush();
+        }
+    }
+
     /// Moves what fills whole words from the buffer to the columns.
     #[inline]
     pub fn flush(&mut self) {
