@@ -99,7 +99,8 @@ impl Index {
     pub(super) fn find(&self, id: u64, is: impl Fn(u32) -> bool) -> Option<u32> {
         let hash = self.hash(id);
         let mut at = self.home(hash);
-        loop {
+        // In a small table ids may have gone past every bucket: a search ends where it began at the latest.
+        for _ in 0..self.buckets.len() {
             let bucket = &self.buckets[at & (self.buckets.len() - 1)];
             let mut found = bucket.matches(hash);
             while found != 0 {
@@ -114,6 +115,7 @@ impl Index {
             }
             at += 1;
         }
+        None
     }
 
     /// Adds an id that is not there yet.
@@ -166,7 +168,7 @@ impl Index {
         let mask = self.buckets.len() - 1;
         let home = self.home(hash);
         let mut at = home;
-        loop {
+        for _ in 0..=mask {
             let bucket = &mut self.buckets[at & mask];
             let mut found = bucket.matches(hash);
             while found != 0 {
@@ -234,6 +236,31 @@ mod tests {
             }
             prop_assert!(index.buckets.iter().all(|bucket| bucket.hashes == [0; WAYS + 1]), "an empty table is as new");
         }
+    }
+
+    #[test]
+    fn a_search_in_a_small_table_where_ids_went_past_every_bucket_ends() {
+        let mut index = Index::with_capacity(0);
+        let of = |index: &Index, home: usize| -> Vec<u64> {
+            (1..).filter(|&id| index.home(index.hash(id)) == home).take(8).collect()
+        };
+        let (first, second) = (of(&index, 0), of(&index, 1));
+        // Eight that belong to the first bucket, of which it holds seven; these leave, and seven come to the second.
+        for (&id, place) in first.iter().zip(0..) {
+            index.insert(id, place);
+        }
+        for (&id, place) in first.iter().zip(0..7) {
+            index.remove(id, place);
+        }
+        for (&id, place) in second.iter().zip(10..17) {
+            index.insert(id, place);
+        }
+        assert_eq!(index.buckets.len(), Index::LEAST);
+        assert!(index.buckets.iter().all(|bucket| bucket.hashes[WAYS] > 0));
+        assert_eq!(index.find(second[7], |_| true), None);
+        assert_eq!(index.find(first[7], |place| place == 7), Some(7));
+        index.remove(second[7], 99);
+        assert_eq!(index.used, 8);
     }
 
     #[test]
