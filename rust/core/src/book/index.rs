@@ -98,9 +98,9 @@ impl Index {
     #[inline]
     pub(super) fn find(&self, id: u64, is: impl Fn(u32) -> bool) -> Option<u32> {
         let hash = self.hash(id);
-        let mut at = self.home(hash);
+        let home = self.home(hash);
         // In a small table ids may have gone past every bucket: a search ends where it began at the latest.
-        for _ in 0..self.buckets.len() {
+        for at in home..home + self.buckets.len() {
             let bucket = &self.buckets[at & (self.buckets.len() - 1)];
             let mut found = bucket.matches(hash);
             while found != 0 {
@@ -113,7 +113,6 @@ impl Index {
             if bucket.hashes[WAYS] == 0 {
                 return None;
             }
-            at += 1;
         }
         None
     }
@@ -167,8 +166,7 @@ impl Index {
         let hash = self.hash(id);
         let mask = self.buckets.len() - 1;
         let home = self.home(hash);
-        let mut at = home;
-        for _ in 0..=mask {
+        for at in home..=home + mask {
             let bucket = &mut self.buckets[at & mask];
             let mut found = bucket.matches(hash);
             while found != 0 {
@@ -186,7 +184,6 @@ impl Index {
             if *bucket.passed() == 0 {
                 return;
             }
-            at += 1;
         }
     }
 
