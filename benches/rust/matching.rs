@@ -185,9 +185,10 @@ fn quantiles(times: &mut [u64], clock: u64) -> String {
 
 fn main() {
     let wanted = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
-    let target = std::env::var("CARGO_TARGET_DIR")
-        .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../../target").into());
-    let folder = Path::new(&target).join("matching");
+    // A relative one is meant from the workspace, and benches run in the package.
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let target = workspace.join(std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".into()));
+    let folder = target.join("matching");
     let mut buffer = vec![Execution::default(); BUFFER];
     let clock = clock();
     for (name, published) in STREAMS {

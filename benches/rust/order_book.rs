@@ -93,6 +93,12 @@ impl Resting {
                 ids.push(id);
             }
         }
+        // In the small book nobody may have come to the best bid by chance.
+        while heads.len() < 8 {
+            let id = random.next();
+            book.add(id, Side::Bid, Price(MID), Size(10)).expect("a new id");
+            heads.push_back(id);
+        }
         let bytes = book.heap() as f64 / orders as f64;
         eprintln!("{orders} orders: {bytes:.1} bytes each, {:?}", book.quote());
         Self { book, ids, random, heads }

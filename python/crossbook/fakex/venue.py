@@ -432,8 +432,8 @@ class Exchange(ABC):
         return None
 
     def snapshot(self, state: State) -> str:
-        """Write a REST snapshot."""
-        raise NotImplementedError
+        """Write a REST snapshot; only of a venue whose ``asked`` knows their paths."""
+        raise LookupError(f"{type(self).__name__}: {state.symbol}: this venue has no REST snapshots")
 
     def unknown(self, symbol: str) -> str:
         """Write what REST says of a symbol that it does not know."""

@@ -2,8 +2,8 @@
 //!
 //! One instrument, one thread, no clock, no socket, no randomness: [`Exchange::apply`] takes a [`Command`] and calls
 //! back with every [`Execution`]. The rules are in `docs/exchange.md`, sentence by sentence; this module and its files
-//! do what stands there: `checks` (what may come in), `matching` (who trades with whom), `waiting` (stops, pegs, what
-//! is due), `auction`.
+//! do what stands there: `checks` (what may come in), `plain` and `matching` (who trades with whom), `live` (how orders
+//! rest and end), `waiting` (stops, pegs, what is due), `auction`.
 //!
 //! A plain limit order in continuous trading, the bulk of every stream, takes a short way through [`Exchange::apply`];
 //! everything else takes the general one, which also gives the plain order's answer (a test compares them).
@@ -35,7 +35,9 @@ mod codec;
 mod command;
 mod execution;
 mod journal;
+mod live;
 mod matching;
+mod plain;
 mod rules;
 mod snapshot;
 #[cfg(test)]
@@ -161,6 +163,8 @@ enum Stop {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Standing {
+    /// Whether the rules list it.
+    listed: bool,
     tier: u32,
     killed: bool,
     window: i64,
@@ -222,7 +226,7 @@ impl Exchange {
         let accounts = rules
             .accounts
             .iter()
-            .map(|account| (account.id, Standing { tier: account.tier, ..Standing::default() }))
+            .map(|account| (account.id, Standing { listed: true, tier: account.tier, ..Standing::default() }))
             .collect();
         let mut exchange = Self {
             book: OrderBook::with_capacity(orders),

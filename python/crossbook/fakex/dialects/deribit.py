@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from crossbook.fakex.truth import ASK, BID, Level, Listing, Trade, top
-from crossbook.fakex.venue import SECOND, Connection, Exchange, Frame, State, Topic, trimmed
+from crossbook.fakex.venue import SECOND, Connection, Exchange, Frame, Topic, trimmed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -210,10 +210,6 @@ class Deribit(Exchange):
     def begin(self, topic: Topic) -> None:
         """Begin where the others are."""
         topic.last = self.global_id
-
-    def snapshot_state(self, symbol: str) -> State:
-        """There are no REST snapshots."""
-        raise NotImplementedError
 
     def instruments(self, method: str, target: str, body: str) -> str | None:
         """Write ``get_instruments``."""

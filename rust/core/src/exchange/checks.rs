@@ -122,10 +122,11 @@ impl Exchange {
         if self.state == State::Closed {
             return Err(Reason::Closed);
         }
-        if !self.rules.accounts.is_empty() && !self.accounts.get(&account).is_some_and(|_| self.is_listed(account)) {
+        let standing = self.accounts.get(&account).copied().unwrap_or_default();
+        if !self.rules.accounts.is_empty() && !standing.listed {
             return Err(Reason::UnknownAccount);
         }
-        if self.all_killed || self.accounts.get(&account).is_some_and(|standing| standing.killed) {
+        if self.all_killed || standing.killed {
             return Err(Reason::Killed);
         }
         if self.rules.rate > 0 {
@@ -141,10 +142,6 @@ impl Exchange {
             }
         }
         Ok(())
-    }
-
-    fn is_listed(&self, account: u32) -> bool {
-        self.rules.accounts.iter().any(|one| one.id == account)
     }
 
     /// The last trade, else the reference price.

@@ -256,29 +256,10 @@ impl Exchange {
         }
         if self.book.rests(at) && !peg {
             out(&changed(order.price.0, self.sequence));
-            self.book.leave(at);
-            if order.display.0 != Command::UNSET && self.book.node(at).tag.extra == NONE {
-                self.entries += 1;
-                let entered = self.entries;
-                self.attach(
-                    at,
-                    super::Extra {
-                        at,
-                        side: order.side,
-                        place: Where::Book,
-                        entered,
-                        rank: entered,
-                        since: entered,
-                        reserve: 0,
-                        display: Command::UNSET,
-                        price: order.price.0,
-                        trigger: Command::UNSET,
-                        peak: 0,
-                        expires: 0,
-                        link: NONE,
-                    },
-                );
+            if order.display.0 != Command::UNSET {
+                self.ensure_extra(at);
             }
+            self.book.leave(at);
             if let Some(extra) = self.extra_mut(at) {
                 extra.display = order.display.0;
                 extra.reserve = 0;
