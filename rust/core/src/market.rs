@@ -1,16 +1,32 @@
-//! Several venues' books of one economic instrument, seen as one: the touch of each venue and the crosses between them.
+//! Several venues' books of one economic instrument, seen as one: the touch of each venue in common units, the best over
+//! all of them, the consolidated book and the crosses between venues.
 
+mod consolidated;
+pub mod convert;
 mod cross;
+mod ladder;
 mod observe;
+mod tops;
 mod touch;
 
 use thiserror::Error;
 
+pub use self::consolidated::{BestQuote, Consolidated, ConsolidatedLevel, MarketDepth, Merged, QuoteState, venues_of};
+use self::convert::{Conversion, NO_ASK, NO_BID, Rate, Units};
 pub use self::cross::{Cross, CrossRules, Crosses, FairBasis, FundingState};
+pub use self::ladder::{LadderLevel, VenueLadder};
 pub use self::observe::{DepthRows, Observer, QuoteRows};
-pub use self::touch::{Change, Source, Touch, VenueBook};
+pub use self::tops::NetCross;
+use self::tops::Tops;
+pub use self::touch::{Change, Source, Status, Touch, VenueBook};
 use crate::event::{Event, Kind};
 use crate::instrument::Instrument;
+use crate::units::{Nanos, Price, Side};
+
+/// The most instruments of a market: one bit each in a set of venues.
+pub const MAX_VENUES: usize = 64;
+/// A venue is stale if nothing was heard of its quotes or depth for so many ns, unless its market says otherwise.
+pub const STALE_AFTER: i64 = 5_000_000_000;
 
 /// Why instruments do not make a market.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -38,24 +54,142 @@ pub enum MarketError {
     /// A fee out of range.
     #[error("expected fees from -100 % to below 100 %, found {0} parts per billion")]
     Fee(i64),
+    /// More instruments than a set of venues has bits.
+    #[error("expected at most {MAX_VENUES} instruments, found {0}")]
+    TooMany(usize),
+    /// A currency's rate cannot be had from what was given for it.
+    #[error("rate of {currency}: expected a spot instrument of {currency} and {quote}, found {found}")]
+    Rate {
+        /// The currency.
+        currency: String,
+        /// The market's quote currency.
+        quote: String,
+        /// What was given.
+        found: String,
+    },
+    /// Sizes of an instrument are no whole lots.
+    #[error("{name}: expected a lot that is a multiple of the size unit {unit} or divides it, found {lot}")]
+    Lot {
+        /// The instrument.
+        name: String,
+        /// Its lot.
+        lot: String,
+        /// Its size unit.
+        unit: String,
+    },
+    /// A limit of staleness below zero.
+    #[error("expected a limit of staleness of zero or more ns, found {0}")]
+    Limit(i64),
+}
+
+/// What makes a market of instruments, beyond the instruments.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MarketRules {
+    /// The currency of common prices; the first venue's quote currency if not given.
+    pub quote: Option<String>,
+    /// How other currencies become that one. Venues that quote in a currency without a rate are left out. The instruments
+    /// whose books are rates are no venues.
+    pub fx: Vec<(String, Rate)>,
+    /// Taker fee of each instrument, parts per billion; the venues' base tiers if empty.
+    pub fees: Vec<i64>,
+    /// A venue is stale if nothing was heard of its quotes or depth for so many ns, by instrument; [`STALE_AFTER`] if
+    /// empty, [`i64::MAX`]: never.
+    pub stale_after: Vec<i64>,
 }
 
 /// Venues that trade one economic instrument.
 #[derive(Clone, Debug)]
 pub struct Market {
     venues: Vec<VenueBook>,
+    conversions: Vec<Conversion>,
+    limits: Vec<i64>,
+    units: Units,
+    tops: Tops,
+    /// By instrument: the venues whose currency's rate is its book, as bits.
+    needing: Vec<u64>,
+    /// Venues whose touch counts, and instruments that are rates, as bits.
+    live: u64,
+    rates: u64,
+    now: i64,
+    /// No live venue is stale before this.
+    next_expiry: i64,
     factors: Vec<i64>,
     crosses: Option<Crosses>,
 }
 
 impl Market {
-    /// A market of these instruments; an event's `instrument` is the index in this list.
+    /// A market of these instruments by the default rules; an event's `instrument` is the index in this list.
     ///
     /// # Errors
     /// [`MarketError`] if the list is empty, the bases differ or the price units have no common one.
     pub fn new(instruments: Vec<Instrument>) -> Result<Self, MarketError> {
-        let factors = common_units(&instruments)?;
-        Ok(Self { venues: instruments.into_iter().map(VenueBook::new).collect(), factors, crosses: None })
+        Self::with_rules(instruments, MarketRules::default())
+    }
+
+    /// A market of these instruments; an event's `instrument` is the index in this list.
+    ///
+    /// # Errors
+    /// [`MarketError`] if the instruments do not fit each other or the rules.
+    pub fn with_rules(instruments: Vec<Instrument>, rules: MarketRules) -> Result<Self, MarketError> {
+        let MarketRules { quote, fx, mut fees, stale_after: mut limits } = rules;
+        let expected = instruments.len();
+        if expected > MAX_VENUES {
+            return Err(MarketError::TooMany(expected));
+        }
+        let is_venue = |index: &usize| !convert::is_rate(*index, &fx);
+        let first = (0..expected).find(is_venue).and_then(|index| instruments.get(index)).ok_or(MarketError::Empty)?;
+        let units = Units::common(&instruments, quote.as_deref().unwrap_or(&first.quote), &fx)?;
+        let conversions =
+            (0..expected).map(|index| Conversion::new(index, &instruments, &units, &fx)).collect::<Result<_, _>>()?;
+        if fees.is_empty() {
+            fees = instruments.iter().map(|one| one.venue.base_taker_fee()).collect();
+        }
+        if limits.is_empty() {
+            limits = vec![STALE_AFTER; expected];
+        }
+        for (what, found) in [("fees", fees.len()), ("limits of staleness", limits.len())] {
+            if found != expected {
+                return Err(MarketError::Length { what, expected, found });
+            }
+        }
+        if let Some(fee) = fees.iter().find(|fee| !is_fee(**fee)) {
+            return Err(MarketError::Fee(*fee));
+        }
+        if let Some(limit) = limits.iter().find(|limit| **limit < 0) {
+            return Err(MarketError::Limit(*limit));
+        }
+        let members: Vec<_> = (0..expected).filter(is_venue).collect();
+        let kept: Vec<_> = members.iter().filter_map(|index| instruments.get(*index).cloned()).collect();
+        let mut factors = vec![1; expected];
+        for (index, factor) in members.into_iter().zip(common_units(&kept)?) {
+            if let Some(place) = factors.get_mut(index) {
+                *place = factor;
+            }
+        }
+        let rates = (0..expected).filter(|index| !is_venue(index)).fold(0, |rates, index| rates | 1 << index);
+        let mut needing = vec![0; expected];
+        for (index, one) in
+            instruments.iter().enumerate().filter(|(index, one)| is_venue(index) && one.quote != units.quote)
+        {
+            let rate = fx.iter().find(|(currency, _)| *currency == one.quote);
+            if let Some((_, Rate::Book(rate))) = rate {
+                needing.get_mut(*rate).into_iter().for_each(|mask: &mut u64| *mask |= 1 << index);
+            }
+        }
+        Ok(Self {
+            venues: instruments.into_iter().map(VenueBook::new).collect(),
+            conversions,
+            limits,
+            units,
+            needing,
+            tops: Tops::new(fees),
+            live: 0,
+            rates,
+            now: i64::MIN,
+            next_expiry: i64::MAX,
+            factors,
+            crosses: None,
+        })
     }
 
     /// Looks for crosses from here on.
@@ -72,18 +206,102 @@ impl Market {
     #[inline]
     pub fn apply(&mut self, event: &Event) -> Option<Change> {
         let index = event.instrument as usize;
+        self.now = event.ts_recv.0;
+        if self.now > self.next_expiry {
+            self.expire();
+        }
         let venue = self.venues.get_mut(index)?;
         let change = venue.apply(event);
-        if let Some(crosses) = &mut self.crosses {
-            if event.kind == Kind::Funding {
-                crosses.on_funding(event.ts_recv.0, index, FundingState { rate: event.price.0, due: event.size.0 });
-            }
-            if change.is_some_and(Change::moves_touch) {
-                let quote = venue.touch().map(|touch| (touch.quote.bid.0, touch.quote.ask.0));
-                crosses.on_touch(event.ts_recv.0, index, quote);
-            }
+        if let (Kind::Funding, Some(crosses)) = (event.kind, &mut self.crosses) {
+            crosses.on_funding(event.ts_recv.0, index, FundingState { rate: event.price.0, due: event.size.0 });
+        }
+        // Any message of a venue that did not count may make it count again.
+        let revived = change.is_some() && self.live >> index & 1 == 0;
+        if revived || change.is_some_and(|change| change.moves_touch() || matches!(change, Change::Status { .. })) {
+            self.refresh(index);
         }
         change
+    }
+
+    /// Time goes by without an event: venues not heard of for longer than their limit are left out from here on. `now` is
+    /// on the receive clock; the next event may set it back.
+    pub fn advance(&mut self, now: Nanos) {
+        self.now = now.0;
+        if self.now > self.next_expiry {
+            self.expire();
+        }
+    }
+
+    /// The touch of an instrument, or whether it counts, may differ from before.
+    #[inline]
+    fn refresh(&mut self, index: usize) {
+        let (Some(venue), Some(limit)) = (self.venues.get(index), self.limits.get(index).copied()) else { return };
+        let now = Nanos(self.now);
+        let touch = if venue.status(now, limit) == Status::Live { venue.touch() } else { None };
+        let bit = 1 << index;
+        if touch.is_some() && self.live & bit == 0 {
+            self.live |= bit;
+            self.next_expiry =
+                self.next_expiry.min(venue.heard().map_or(i64::MAX, |heard| heard.0.saturating_add(limit)));
+        } else if touch.is_none() {
+            self.live &= !bit;
+        }
+        let quote = touch.map(|touch| (touch.quote.bid, touch.quote.ask));
+        if let Some(crosses) = &mut self.crosses {
+            crosses.on_touch(self.now, index, quote.map(|(bid, ask)| (bid.0, ask.0)));
+        }
+        if self.rates & bit != 0 {
+            self.set_rate(index, quote);
+        } else {
+            self.set_top(index, quote);
+        }
+    }
+
+    #[inline]
+    fn set_top(&mut self, index: usize, touch: Option<(Price, Price)>) {
+        let (bid, ask) = match (touch, self.conversions.get(index)) {
+            (Some((bid, ask)), Some(conversion)) => (conversion.bid(bid), conversion.ask(ask)),
+            _ => (NO_BID, NO_ASK),
+        };
+        self.tops.set(index, bid, ask);
+    }
+
+    /// A rate has changed, and with it the touches of all venues that need it.
+    #[inline(never)]
+    fn set_rate(&mut self, rate: usize, touch: Option<(Price, Price)>) {
+        let mut needing = self.needing.get(rate).copied().unwrap_or(0);
+        while needing != 0 {
+            let index = needing.trailing_zeros() as usize;
+            needing &= needing - 1;
+            if let Some(conversion) = self.conversions.get_mut(index) {
+                conversion.set_rate(touch);
+            }
+            let counts = self.live >> index & 1 == 1;
+            let quote = self.venues.get(index).and_then(VenueBook::touch).filter(|_| counts);
+            self.set_top(index, quote.map(|touch| (touch.quote.bid, touch.quote.ask)));
+        }
+    }
+
+    /// Leaves out the venues that have become stale. Crosses end at the instant at which their venue did.
+    #[cold]
+    #[inline(never)]
+    fn expire(&mut self) {
+        let now = self.now;
+        let due = |market: &Self, index: usize| {
+            let heard = market.venues.get(index).and_then(VenueBook::heard)?;
+            let limit = market.limits.get(index)?;
+            (market.live >> index & 1 == 1).then(|| heard.0.saturating_add(*limit))
+        };
+        let mut stale: Vec<_> = (0..self.venues.len())
+            .filter_map(|index| Some((due(self, index).filter(|at| *at < now)?, index)))
+            .collect();
+        stale.sort_unstable();
+        for (at, index) in stale {
+            self.now = at.saturating_add(1);
+            self.refresh(index);
+        }
+        self.now = now;
+        self.next_expiry = (0..self.venues.len()).filter_map(|index| due(self, index)).min().unwrap_or(i64::MAX);
     }
 
     /// The venues in the order of their instruments.
@@ -92,10 +310,139 @@ impl Market {
         &self.venues
     }
 
+    /// What the integers of common prices and sizes mean.
+    #[must_use]
+    pub const fn units(&self) -> &Units {
+        &self.units
+    }
+
+    /// How an instrument's prices and sizes become common ones, at the rates of now.
+    #[must_use]
+    pub fn conversion(&self, index: usize) -> Option<&Conversion> {
+        self.conversions.get(index)
+    }
+
+    /// Taker fees by instrument, parts per billion.
+    #[must_use]
+    pub fn fees(&self) -> &[i64] {
+        self.tops.fees()
+    }
+
+    /// Limits of staleness by instrument, ns.
+    #[must_use]
+    pub fn limits(&self) -> &[i64] {
+        &self.limits
+    }
+
+    /// The taker fee of an instrument is now this, in parts per billion.
+    ///
+    /// # Errors
+    /// [`MarketError::Fee`] out of range, [`MarketError::Length`] if there is no such instrument.
+    pub fn set_fee(&mut self, index: usize, fee: i64) -> Result<(), MarketError> {
+        let expected = self.venues.len();
+        if index >= expected {
+            return Err(MarketError::Length { what: "fees", expected, found: index + 1 });
+        }
+        if !is_fee(fee) {
+            return Err(MarketError::Fee(fee));
+        }
+        self.tops.set_fee(index, fee);
+        Ok(())
+    }
+
+    /// The receive time of the last event, or what [`Self::advance`] said since; `None` before the first.
+    #[must_use]
+    pub const fn now(&self) -> Option<Nanos> {
+        if self.now == i64::MIN { None } else { Some(Nanos(self.now)) }
+    }
+
+    /// Whether an instrument's book is there for a rate, so that it is no venue.
+    #[must_use]
+    pub const fn is_rate(&self, index: usize) -> bool {
+        index < MAX_VENUES && self.rates >> index & 1 == 1
+    }
+
+    /// Whether a venue counts now, and if not, why.
+    #[must_use]
+    pub fn status(&self, index: usize) -> Status {
+        let (Some(venue), Some(limit)) = (self.venues.get(index), self.limits.get(index)) else { return Status::Empty };
+        match venue.status(Nanos(self.now), *limit) {
+            Status::Live if !self.is_rate(index) && !self.has_rate(index) => Status::NoRate,
+            status => status,
+        }
+    }
+
+    fn has_rate(&self, index: usize) -> bool {
+        self.conversions.get(index).is_some_and(Conversion::has_rate)
+    }
+
+    /// A venue's touch in common prices, with [`NO_BID`] and [`NO_ASK`] where it does not count.
+    #[inline]
+    #[must_use]
+    pub fn touch(&self, index: usize) -> (i64, i64) {
+        self.tops.touch(index)
+    }
+
+    /// The highest bid and the lowest ask over the venues that count, with [`NO_BID`] and [`NO_ASK`] where there is none.
+    #[inline]
+    #[must_use]
+    pub const fn best(&self) -> (i64, i64) {
+        self.tops.best()
+    }
+
+    /// The best trade between two venues' touches, if it pays after their taker fees: the highest bid less its fee
+    /// against the lowest ask and its fee.
+    #[inline]
+    #[must_use]
+    pub fn cross(&self) -> Option<NetCross> {
+        self.tops.cross()
+    }
+
+    /// The levels of one side of a venue from its touch on, best first. Empty unless the venue counts now; only the touch
+    /// if the depth behind it does not (lost, or silent beyond the limit).
+    #[must_use]
+    pub fn ladder(&self, index: usize, side: Side) -> Option<VenueLadder<'_>> {
+        let (venue, conversion) = (self.venues.get(index)?, self.conversions.get(index)?);
+        let limit = *self.limits.get(index)?;
+        let now = Nanos(self.now);
+        let counts = self.live >> index & 1 == 1 && !self.is_rate(index);
+        let touch = if counts { venue.touch().and_then(|touch| touch.quote.side(side)) } else { None };
+        let behind = touch.filter(|_| venue.has_depth(now, limit)).and_then(|(price, _)| {
+            let next = match side {
+                Side::Bid => price.0.checked_sub(1),
+                Side::Ask => price.0.checked_add(1),
+            };
+            next.map(|next| venue.book().levels_from(side, Price(next)))
+        });
+        Some(VenueLadder::new(side, conversion, touch, behind))
+    }
+
+    /// The worst common price up to which a venue's levels are all known: where the snapshot of its book ended, or its
+    /// touch if nothing is known behind it. `None` if the venue does not count.
+    #[must_use]
+    pub fn horizon(&self, index: usize, side: Side) -> Option<i64> {
+        let (venue, conversion) = (self.venues.get(index)?, self.conversions.get(index)?);
+        if self.live >> index & 1 == 0 || self.is_rate(index) || !conversion.has_rate() {
+            return None;
+        }
+        let (touch, _) = venue.touch()?.quote.side(side)?;
+        let deep = venue.has_depth(Nanos(self.now), *self.limits.get(index)?);
+        let horizon = venue.book().horizon(side).filter(|_| deep).map_or(touch, |horizon| match side {
+            Side::Bid => horizon.min(touch),
+            Side::Ask => horizon.max(touch),
+        });
+        Some(conversion.price(side, horizon))
+    }
+
     /// The crosses found so far, if they are looked for.
     pub fn crosses(&mut self) -> Option<&mut Crosses> {
         self.crosses.as_mut()
     }
+}
+
+/// Whether a fee in parts per billion leaves something of a trade.
+const fn is_fee(fee: i64) -> bool {
+    fee > -1_000_000_000 && fee < 1_000_000_000
 }
 
 /// How many of the finest common price unit each instrument's price unit is, so that prices compare as integers.

@@ -95,6 +95,7 @@ impl Observer {
                 (venue.book().quote(), Source::Depth)
             }
             Change::Lost => (crate::book::Quote::default(), Source::Lost),
+            Change::Status { .. } => return,
         };
         if source != Source::Quote && !change.moves_touch() {
             return;

@@ -3,7 +3,7 @@
 use crate::book::{PriceBook, Quote, Walk};
 use crate::event::{Event, Flags, Kind};
 use crate::instrument::Instrument;
-use crate::units::{Price, Side, Size};
+use crate::units::{Nanos, Price, Side, Size};
 
 /// Which stream a touch comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,49 @@ pub enum Change {
     },
     /// Messages were lost: no touch until the next quote or snapshot.
     Lost,
+    /// The venue began or stopped trading; the touch is as it was.
+    Status {
+        /// Whether it trades.
+        trading: bool,
+    },
+}
+
+/// Whether a venue's touch can be traded on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[non_exhaustive]
+pub enum Status {
+    /// It has a touch, heard of within the limit.
+    Live = 0,
+    /// Nothing was heard of its quotes or depth for longer than the limit, on the receive clock.
+    Stale = 1,
+    /// Messages were lost, and no quote or snapshot has come since.
+    Unsynchronised = 2,
+    /// It said that it does not trade.
+    Halted = 3,
+    /// Nothing is known yet, or a side of its book is empty.
+    Empty = 4,
+    /// The rate of its quote currency is not known: the rate's own book is not live, or there is none. A property of a
+    /// venue in a market; [`VenueBook::status`] never says so.
+    NoRate = 5,
+}
+
+impl Status {
+    /// Every status, in the order of its code.
+    pub const ALL: [Self; 6] = [Self::Live, Self::Stale, Self::Unsynchronised, Self::Halted, Self::Empty, Self::NoRate];
+
+    /// Its name in tables.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Stale => "stale",
+            Self::Unsynchronised => "unsynchronised",
+            Self::Halted => "halted",
+            Self::Empty => "empty",
+            Self::NoRate => "no_rate",
+        }
+    }
 }
 
 impl Change {
@@ -65,13 +108,26 @@ pub struct VenueBook {
     /// the update id decides.
     quote: Option<(u64, Quote)>,
     depth: Option<(u64, Quote)>,
+    /// Receive times of the last whole message of either stream, and of the depth stream.
+    heard: i64,
+    depth_heard: i64,
+    halted: bool,
 }
 
 impl VenueBook {
     /// A venue of which nothing is known yet.
     #[must_use]
     pub fn new(instrument: Instrument) -> Self {
-        Self { instrument, book: PriceBook::new(), half: Quote::default(), quote: None, depth: None }
+        Self {
+            instrument,
+            book: PriceBook::new(),
+            half: Quote::default(),
+            quote: None,
+            depth: None,
+            heard: i64::MIN,
+            depth_heard: i64::MIN,
+            halted: false,
+        }
     }
 
     /// What is traded here.
@@ -100,6 +156,43 @@ impl VenueBook {
         touch.quote.is_two_sided().then_some(touch)
     }
 
+    /// When the last whole message about its quotes or depth was received; `None` before the first.
+    #[inline]
+    #[must_use]
+    pub const fn heard(&self) -> Option<Nanos> {
+        if self.heard == i64::MIN { None } else { Some(Nanos(self.heard)) }
+    }
+
+    /// Whether the venue said that it does not trade, and not since that it does.
+    #[inline]
+    #[must_use]
+    pub const fn is_halted(&self) -> bool {
+        self.halted
+    }
+
+    /// Whether its touch can be traded on at `now`, on the receive clock. It is stale if the last message about quotes or
+    /// depth is older than `limit` ns; [`i64::MAX`] never is. Of several reasons against it the first counts of: halted,
+    /// unsynchronised, empty, stale.
+    #[must_use]
+    pub fn status(&self, now: Nanos, limit: i64) -> Status {
+        if self.halted {
+            Status::Halted
+        } else if self.touch().is_none() {
+            if self.book.is_stale() { Status::Unsynchronised } else { Status::Empty }
+        } else if is_older(self.heard, now, limit) {
+            Status::Stale
+        } else {
+            Status::Live
+        }
+    }
+
+    /// Whether the depth behind the touch can be counted on at `now`: it is synchronised and its own stream, apart from
+    /// the quotes, was heard of within `limit` ns.
+    #[must_use]
+    pub fn has_depth(&self, now: Nanos, limit: i64) -> bool {
+        self.depth.is_some() && !self.book.is_stale() && !is_older(self.depth_heard, now, limit)
+    }
+
     /// Takes an event of this venue. `Some` at the end of a message that concerns quotes or depth.
     #[inline]
     pub fn apply(&mut self, event: &Event) -> Option<Change> {
@@ -109,6 +202,7 @@ impl VenueBook {
                 if !event.flags.contains(Flags::LAST) {
                     return None;
                 }
+                (self.heard, self.depth_heard) = (event.ts_recv.0, event.ts_recv.0);
                 let newest = !self.book.is_stale() && self.quote.is_none_or(|(sequence, _)| event.sequence > sequence);
                 self.depth = (!self.book.is_stale()).then_some((event.sequence, quote));
                 Some(Change::Depth { newest })
@@ -121,6 +215,7 @@ impl VenueBook {
                 if !event.flags.contains(Flags::LAST) {
                     return None;
                 }
+                self.heard = event.ts_recv.0;
                 let quote = std::mem::take(&mut self.half);
                 let newest = self.depth.is_none_or(|(sequence, _)| event.sequence >= sequence);
                 self.quote = Some((event.sequence, quote));
@@ -130,6 +225,10 @@ impl VenueBook {
                 self.book.apply(event);
                 (self.quote, self.depth) = (None, None);
                 Some(Change::Lost)
+            }
+            Kind::Status => {
+                self.halted = event.price.0 == 0;
+                Some(Change::Status { trading: !self.halted })
             }
             _ => None,
         }
@@ -164,6 +263,12 @@ impl VenueBook {
         }
         walk
     }
+}
+
+/// Whether something heard at `then` is older than `limit` ns at `now`.
+#[inline]
+pub(super) const fn is_older(then: i64, now: Nanos, limit: i64) -> bool {
+    now.0.saturating_sub(then) > limit
 }
 
 #[cfg(test)]
