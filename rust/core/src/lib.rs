@@ -6,6 +6,7 @@ extern crate self as crossbook; // test helpers that integration tests include t
 
 pub mod book;
 pub mod capture;
+pub mod cost;
 pub mod event;
 pub mod exchange;
 pub mod feed;
