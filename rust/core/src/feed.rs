@@ -31,6 +31,8 @@ mod protocol;
 mod session;
 mod stream;
 mod survey;
+#[cfg(test)]
+mod testing;
 
 use thiserror::Error;
 

@@ -653,4 +653,4 @@ fn list_futures(body: &[u8]) -> Result<Vec<Instrument>, String> {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;

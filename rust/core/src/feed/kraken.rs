@@ -863,4 +863,4 @@ fn list(body: &[u8], name: fn(&str) -> &str) -> Result<Vec<Instrument>, String> 
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;

@@ -141,6 +141,14 @@ impl World {
         &self.setting
     }
 
+    /// Bytes of what may grow as long as a session lives: the list of its gaps, which has a bound of its own, and the
+    /// books that its events make here. A venue that names ever new prices fills every book that follows it.
+    pub fn memory(&self) -> i64 {
+        let gaps = self.session.gaps().len().next_power_of_two() * size_of::<GapRecord>();
+        let books = self.books.iter().map(PriceBook::memory).sum::<usize>();
+        i64::try_from(gaps + books).unwrap_or(i64::MAX)
+    }
+
     /// Does one thing, and checks all that must hold; what does not.
     pub fn act(&mut self, action: &Action) -> Result<Said, String> {
         self.acts += 1;
@@ -178,10 +186,12 @@ impl World {
         let (kinds, cleared) = self.check_events(length)?;
         self.check_state()?;
         self.check_commands()?;
-        self.held += length;
-        if cleared || matches!(action, Action::Close | Action::Overflow) {
-            self.held = 0;
-        }
+        self.held = match action {
+            Action::Close | Action::Overflow => 0,
+            // The book is this message's now, and where it is cut later its levels come back.
+            _ if cleared => length,
+            _ => self.held + length,
+        };
         Ok(self.said(length, result, kinds))
     }
 

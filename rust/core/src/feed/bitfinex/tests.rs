@@ -1,30 +1,10 @@
-use std::io::Read as _;
-use std::path::PathBuf;
-
 use super::*;
 use crate::book::PriceBook;
 use crate::feed::checksum::Checksum;
+use crate::feed::testing::data;
 use crate::feed::{Cause, Outcome, Session, Survey};
 use crate::tape::Tape;
 use crate::units::{Price, Size};
-
-/// A real capture, or nothing where there is none.
-fn capture(name: &str) -> String {
-    let root = std::env::var_os("CROSSBOOK_DATA")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data")), PathBuf::from);
-    let Ok(mut file) = std::fs::File::open(root.join(name)) else {
-        assert!(std::env::var_os("CI").is_none(), "CROSSBOOK_DATA: expected captures under {}", root.display());
-        eprintln!("skipped: set CROSSBOOK_DATA to the folder of captures");
-        return String::new();
-    };
-    let mut text = String::new();
-    if name.ends_with(".gz") {
-        flate2::read::MultiGzDecoder::new(file).read_to_string(&mut text).expect("gzip");
-    } else {
-        file.read_to_string(&mut text).expect("a text");
-    }
-    text
-}
 
 /// A dialect that knows these channels: 1 book, 2 trades, 3 raw book, 4 best level, 5 ticker, 6 status.
 fn dialect() -> Bitfinex {
@@ -216,7 +196,7 @@ fn names_say_what_an_instrument_is() {
 
 #[test]
 fn the_checksums_of_the_venues_own_tests_match() {
-    let text = capture("../vectors/checksums.json");
+    let text = data("../vectors/checksums.json").unwrap_or_default();
     if text.is_empty() {
         return;
     }
@@ -293,7 +273,7 @@ fn frames(text: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn every_frame_of_the_capture_is_read_and_counted_without_a_hole() {
-    let text = capture("cryptofeed/BITFINEX.ws.11.0.gz");
+    let text = data("cryptofeed/BITFINEX.ws.11.0.gz").unwrap_or_default();
     if text.is_empty() {
         return;
     }
@@ -323,7 +303,7 @@ fn every_frame_of_the_capture_is_read_and_counted_without_a_hole() {
 
 #[test]
 fn the_listings_of_the_capture_are_understood() {
-    let text = capture("cryptofeed/BITFINEX.0.gz");
+    let text = data("cryptofeed/BITFINEX.0.gz").unwrap_or_default();
     if text.is_empty() {
         return;
     }
@@ -337,7 +317,7 @@ fn the_listings_of_the_capture_are_understood() {
 
 #[test]
 fn every_single_message_of_the_collection_is_read() {
-    let text = capture("raw-messages/raw_messages.jsonl");
+    let text = data("raw-messages/raw_messages.jsonl").unwrap_or_default();
     let mut read = 0;
     for line in text.lines() {
         let line: serde_json::Value = serde_json::from_str(line).expect("JSON");

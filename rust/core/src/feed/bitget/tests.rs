@@ -1,70 +1,11 @@
-use std::io::Read as _;
-use std::path::PathBuf;
-
 use serde_json::Value;
 
 use super::*;
-use crate::feed::json::{Fault, FaultKind};
+use crate::feed::json::FaultKind;
 use crate::feed::message::Message;
-use crate::feed::{Command, FeedErrorKind, Outcome, Session, Survey};
+use crate::feed::testing::{data, frames, read_with, requests_of, singles, surveyed};
+use crate::feed::{Command, FeedErrorKind, Outcome};
 use crate::tape::Tape;
-
-/// A file of the real captures, unzipped. Skips without them, except in CI.
-fn capture(name: &str) -> Option<String> {
-    let root = std::env::var_os("CROSSBOOK_DATA")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from);
-    let path = root.join(name);
-    let Ok(bytes) = std::fs::read(&path) else {
-        assert!(std::env::var_os("CI").is_none(), "CROSSBOOK_DATA: expected {}", path.display());
-        eprintln!("skipped: set CROSSBOOK_DATA to the folder of captures");
-        return None;
-    };
-    let mut text = String::new();
-    if name.ends_with(".gz") {
-        flate2::read::MultiGzDecoder::new(bytes.as_slice()).read_to_string(&mut text).expect("gzip");
-    } else {
-        text = String::from_utf8(bytes).expect("UTF-8");
-    }
-    Some(text)
-}
-
-/// The frames of a cryptofeed capture, without their times.
-fn frames(text: &str) -> Vec<&str> {
-    let received = |line: &&str| line.as_bytes().first().is_some_and(u8::is_ascii_digit);
-    text.lines().filter(received).filter_map(|line| line.split_once(": ")).map(|(_, frame)| frame).collect()
-}
-
-/// The single messages that a test set holds of this venue.
-fn singles(text: &str, exchange: &str) -> Vec<(String, String)> {
-    text.lines()
-        .map(|line| serde_json::from_str::<Value>(line).expect("JSON"))
-        .filter(|line| line["exchange"] == exchange && line["valid_json"] == true)
-        .map(|line| {
-            (line["group"].as_str().unwrap_or_default().to_owned(), line["raw"].as_str().unwrap_or_default().to_owned())
-        })
-        .collect()
-}
-
-fn read(dialect: &mut dyn Dialect, frame: &str) -> Result<Frame, Fault> {
-    let mut out = Frame::default();
-    dialect.read(frame.as_bytes(), &mut out).map(|()| out)
-}
-
-fn session(protocol: &'static Protocol, frames: &[&str]) -> (Session, Vec<Instrument>) {
-    let mut survey = Survey::new(protocol);
-    frames.iter().for_each(|frame| survey.observe(frame.as_bytes()));
-    let found = survey.instruments();
-    let session =
-        Session::new(protocol, found.iter().enumerate().map(|(at, known)| (u32::try_from(at).expect("few"), known)));
-    (session, found)
-}
-
-/// All texts of a dialect are JSON; the arguments of each.
-fn requests(dialect: &mut dyn Dialect, on: bool, symbols: &[&str], channels: &[Channel], depth: u16) -> Vec<Value> {
-    let mut out = Vec::new();
-    dialect.subscribe(on, symbols, channels, depth, &mut out);
-    out.iter().map(|text| serde_json::from_str(text).expect("JSON")).collect()
-}
 
 fn protocol(name: &str) -> &'static Protocol {
     Protocol::named(name).expect("a protocol")
@@ -75,7 +16,7 @@ fn mix() -> Bitget {
 }
 
 fn all(frame: &str) -> Vec<Message> {
-    read(&mut mix(), frame).unwrap_or_else(|fault| panic!("{fault:?}: {frame}")).messages
+    read_with(&mut mix(), frame).unwrap_or_else(|fault| panic!("{fault:?}: {frame}")).messages
 }
 
 fn one(frame: &str) -> Message {
@@ -92,9 +33,9 @@ fn numbered(action: &str, previous: u64, last: u64) -> String {
 
 #[test]
 fn every_frame_of_2022_is_read_and_every_checksum_agrees() {
-    let Some(text) = capture("cryptofeed/BITGET.ws.2.0.gz") else { return };
+    let Some(text) = data("cryptofeed/BITGET.ws.2.0.gz") else { return };
     let frames = frames(&text);
-    let (mut session, found) = session(protocol("bitget-v1-mix"), &frames);
+    let (mut session, found) = surveyed(protocol("bitget-v1-mix"), &frames);
     let names: Vec<String> = found.iter().map(Instrument::unified).collect();
     assert_eq!(names, ["DASH-USDT-PERP", "UNI-USDT-PERP"]);
     let mut tape = Tape::default();
@@ -110,9 +51,9 @@ fn every_frame_of_2022_is_read_and_every_checksum_agrees() {
 
 #[test]
 fn a_lost_frame_of_2022_shows_in_the_checksum() {
-    let Some(text) = capture("cryptofeed/BITGET.ws.2.0.gz") else { return };
+    let Some(text) = data("cryptofeed/BITGET.ws.2.0.gz") else { return };
     let mut frames = frames(&text);
-    let (mut session, _) = session(protocol("bitget-v1-mix"), &frames);
+    let (mut session, _) = surveyed(protocol("bitget-v1-mix"), &frames);
     let book = |frame: &&str| frame.contains("\"books\"") && frame.contains("update") && frame.contains("DASHUSDT");
     let lost = frames.iter().position(book).expect("one");
     frames.remove(lost);
@@ -125,7 +66,7 @@ fn a_lost_frame_of_2022_shows_in_the_checksum() {
 
 #[test]
 fn single_messages_of_every_kind_are_read() {
-    let Some(text) = capture("raw-messages/raw_messages.jsonl") else { return };
+    let Some(text) = data("raw-messages/raw_messages.jsonl") else { return };
     let mut kinds = std::collections::BTreeMap::<String, usize>::new();
     for exchange in ["bitget", "bitget_legacy", "bitget-legacy"] {
         for (group, raw) in singles(&text, exchange) {
@@ -138,7 +79,7 @@ fn single_messages_of_every_kind_are_read() {
 
 #[test]
 fn the_listings_of_2022_give_units() {
-    let Some(text) = capture("cryptofeed/BITGET.0.gz") else { return };
+    let Some(text) = data("cryptofeed/BITGET.0.gz") else { return };
     let futures = text.lines().filter(|line| line.contains("/mix/v1/")).filter_map(|line| line.split_once(": {"));
     let found: Vec<Instrument> =
         futures.flat_map(|(_, body)| list(format!("{{{body}").as_bytes()).expect("a listing")).collect();
@@ -173,7 +114,7 @@ fn numbered_messages_are_chained() {
         numbered("update", 111, 115),
     ];
     let texts: Vec<&str> = frames.iter().map(String::as_str).collect();
-    let (mut session, _) = session(protocol("bitget-v2-futures"), &texts);
+    let (mut session, _) = surveyed(protocol("bitget-v2-futures"), &texts);
     let mut tape = Tape::default();
     let outcomes: Vec<Outcome> = texts
         .iter()
@@ -213,7 +154,7 @@ fn tickers_give_marks_and_with_sizes_best_prices() {
 #[test]
 fn answers_and_heartbeats_are_told_apart() {
     assert_eq!(one("pong").body, Body::Heartbeat);
-    assert_eq!(read(&mut mix(), "ping").expect("reads").answers, ["pong"]);
+    assert_eq!(read_with(&mut mix(), "ping").expect("reads").answers, ["pong"]);
     let named = one(r#"{"event":"subscribe","arg":{"instType":"mc","channel":"books","instId":"UNIUSDT"}}"#);
     assert!(named.body == Body::Subscribed && named.symbol != Symbol::None);
     let refused = r#"{"event":"error","code":30001,"msg":"instType:mc,channel:books,instId:ABCUSDT doesn't exist"}"#;
@@ -246,15 +187,15 @@ fn what_is_missing_or_twice_is_refused() {
         ("action", r#""action":"update","#),
         ("channel", r#""channel":"books","#),
     ] {
-        let fault = read(&mut mix(), &whole.replace(text, "")).expect_err("a field is missing");
+        let fault = read_with(&mut mix(), &whole.replace(text, "")).expect_err("a field is missing");
         assert_eq!(fault.kind, FaultKind::Missing(field));
-        let fault = read(&mut mix(), &whole.replace(text, &format!("{text}{text}"))).expect_err("twice");
+        let fault = read_with(&mut mix(), &whole.replace(text, &format!("{text}{text}"))).expect_err("twice");
         assert_eq!(fault.kind, FaultKind::Twice(field));
     }
     for garbage in ["", "{", "[]", "{}", "null", r#"{"arg":{"channel":"books"}}"#, &format!("{whole},")] {
-        assert!(read(&mut mix(), garbage).is_err(), "{garbage:?}");
+        assert!(read_with(&mut mix(), garbage).is_err(), "{garbage:?}");
     }
-    let (mut session, _) = session(protocol("bitget-v2-futures"), &[&whole]);
+    let (mut session, _) = surveyed(protocol("bitget-v2-futures"), &[&whole]);
     let damaged = whole.replace("\"ts\":\"1", "\"ts\":\"x");
     let error = session.on_frame(Nanos(1), damaged.as_bytes(), &mut Tape::default()).expect_err("damaged");
     assert!(error.symbol == "BTCUSDT" && matches!(error.kind, FeedErrorKind::Malformed { .. }));
@@ -264,7 +205,7 @@ fn what_is_missing_or_twice_is_refused() {
 fn subscriptions_name_the_kind_of_futures() {
     let everything = [Channel::Book, Channel::Trades, Channel::Quotes, Channel::Marks];
     let args = |mix, symbol| -> Vec<String> {
-        let texts = requests(&mut Bitget { mix }, true, &[symbol], &everything, 0);
+        let texts = requests_of(&mut Bitget { mix }, true, &[symbol], &everything, 0);
         let args = texts[0]["args"].as_array().expect("arguments");
         let text = |arg: &Value, field: &str| arg[field].as_str().expect("text").to_owned();
         args.iter().map(|arg| format!("{} {}", text(arg, "instType"), text(arg, "channel"))).collect()
@@ -273,7 +214,7 @@ fn subscriptions_name_the_kind_of_futures() {
     assert_eq!(args(false, "BTCUSDT")[0], "USDT-FUTURES books");
     assert_eq!(args(false, "BTCPERP")[2], "USDC-FUTURES books1");
     assert_eq!(args(false, "BTCUSD")[3], "COIN-FUTURES ticker");
-    let (mut session, _) = session(protocol("bitget-v2-futures"), &[&numbered("snapshot", 0, 1)]);
+    let (mut session, _) = surveyed(protocol("bitget-v2-futures"), &[&numbered("snapshot", 0, 1)]);
     session.on_open(Nanos(1));
     let sent: Vec<Command> = session.commands().collect();
     assert!(sent.iter().all(|command| matches!(command, Command::Send(text) if text.contains("\"subscribe\""))));
@@ -292,7 +233,7 @@ fn the_date_tells_which_protocol_an_address_stands_for() {
 fn no_damage_of_a_frame_makes_the_reader_panic_and_every_cut_is_refused() {
     let whole = numbered("update", 1, 2);
     for end in 0..whole.len() {
-        assert!(read(&mut mix(), &whole[..end]).is_err(), "{}", &whole[..end]);
+        assert!(read_with(&mut mix(), &whole[..end]).is_err(), "{}", &whole[..end]);
         for byte in *b"\"\\0-[]{}:,e" {
             let mut damaged = whole.clone().into_bytes();
             damaged[end] = byte;

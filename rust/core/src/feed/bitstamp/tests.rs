@@ -1,28 +1,8 @@
-use std::io::Read as _;
-use std::path::PathBuf;
-
 use super::*;
 use crate::event::Kind as EventKind;
+use crate::feed::testing::data;
 use crate::feed::{Command, Outcome, Session, Survey};
 use crate::tape::Tape;
-
-/// A real capture, or nothing where there is none.
-fn capture(name: &str) -> String {
-    let root = std::env::var_os("CROSSBOOK_DATA")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data")), PathBuf::from);
-    let Ok(mut file) = std::fs::File::open(root.join(name)) else {
-        assert!(std::env::var_os("CI").is_none(), "CROSSBOOK_DATA: expected captures under {}", root.display());
-        eprintln!("skipped: set CROSSBOOK_DATA to the folder of captures");
-        return String::new();
-    };
-    let mut text = String::new();
-    if name.ends_with(".gz") {
-        flate2::read::MultiGzDecoder::new(file).read_to_string(&mut text).expect("gzip");
-    } else {
-        file.read_to_string(&mut text).expect("a text");
-    }
-    text
-}
 
 fn read_as(orders: bool, frame: &str) -> Read<Frame> {
     let mut out = Frame::default();
@@ -168,7 +148,7 @@ fn names_and_listings_say_what_an_instrument_is() {
     let today = r#"[{"name":"BTC/USD","market_symbol":"btcusd","base_currency":"BTC","base_decimals":8,"counter_currency":"USD","counter_decimals":0,"trading":"Enabled","market_type":"SPOT"},{"name":"odd"}]"#;
     let found = list(today.as_bytes()).expect("a listing");
     assert_eq!((found.len(), found[0].price_unit, found[0].size_unit), (1, Unit::decimals(2), Unit::decimals(8)));
-    let text = capture("cryptofeed/BITSTAMP.0.gz");
+    let text = data("cryptofeed/BITSTAMP.0.gz").unwrap_or_default();
     if let Some((_, body)) = text.lines().next().and_then(|line| line.split_once(": ")) {
         let found = list(body.as_bytes()).expect("a listing");
         assert_eq!(found.len(), body.matches("url_symbol").count());
@@ -195,7 +175,10 @@ fn in_order<'a>(socket: &'a str, rest: &'a str) -> Vec<(f64, Option<&'a str>, &'
 
 #[test]
 fn every_frame_of_the_capture_of_2022_is_read_and_every_snapshot_joins() {
-    let (socket, rest) = (capture("cryptofeed/BITSTAMP.ws.1.0.gz"), capture("cryptofeed/BITSTAMP.http.0.0.gz"));
+    let (socket, rest) = (
+        data("cryptofeed/BITSTAMP.ws.1.0.gz").unwrap_or_default(),
+        data("cryptofeed/BITSTAMP.http.0.0.gz").unwrap_or_default(),
+    );
     if socket.is_empty() {
         return;
     }
@@ -236,8 +219,10 @@ fn every_frame_of_the_capture_of_2022_is_read_and_every_snapshot_joins() {
 
 #[test]
 fn todays_changes_join_todays_snapshot() {
-    let (socket, body) =
-        (capture("current-frames/bitstamp_diff.jsonl"), capture("current-frames/bitstamp_snapshot.json"));
+    let (socket, body) = (
+        data("current-frames/bitstamp_diff.jsonl").unwrap_or_default(),
+        data("current-frames/bitstamp_snapshot.json").unwrap_or_default(),
+    );
     if socket.is_empty() {
         return;
     }
@@ -256,8 +241,8 @@ fn todays_changes_join_todays_snapshot() {
 
 #[test]
 fn the_chain_of_orders_of_the_capture_is_unbroken_and_a_hole_shows() {
-    let socket = capture("current-frames/bitstamp_live_orders.jsonl");
-    let body = capture("current-frames/bitstamp_snapshot_l3.json");
+    let socket = data("current-frames/bitstamp_live_orders.jsonl").unwrap_or_default();
+    let body = data("current-frames/bitstamp_snapshot_l3.json").unwrap_or_default();
     if socket.is_empty() {
         return;
     }
@@ -296,7 +281,7 @@ fn the_chain_of_orders_of_the_capture_is_unbroken_and_a_hole_shows() {
 
 #[test]
 fn every_single_message_of_the_collection_is_read() {
-    let text = capture("raw-messages/raw_messages.jsonl");
+    let text = data("raw-messages/raw_messages.jsonl").unwrap_or_default();
     let mut read = 0;
     for line in text.lines() {
         let line: serde_json::Value = serde_json::from_str(line).expect("JSON");

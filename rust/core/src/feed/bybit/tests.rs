@@ -1,70 +1,11 @@
-use std::io::Read as _;
-use std::path::PathBuf;
-
 use serde_json::Value;
 
 use super::*;
-use crate::feed::json::{Fault, FaultKind};
+use crate::feed::json::FaultKind;
 use crate::feed::message::Message;
-use crate::feed::{FeedErrorKind, Outcome, Session, Survey};
+use crate::feed::testing::{data, frames, read_with, requests_of, singles, surveyed};
+use crate::feed::{FeedErrorKind, Outcome, Session};
 use crate::tape::Tape;
-
-/// A file of the real captures, unzipped. Skips without them, except in CI.
-fn capture(name: &str) -> Option<String> {
-    let root = std::env::var_os("CROSSBOOK_DATA")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from);
-    let path = root.join(name);
-    let Ok(bytes) = std::fs::read(&path) else {
-        assert!(std::env::var_os("CI").is_none(), "CROSSBOOK_DATA: expected {}", path.display());
-        eprintln!("skipped: set CROSSBOOK_DATA to the folder of captures");
-        return None;
-    };
-    let mut text = String::new();
-    if name.ends_with(".gz") {
-        flate2::read::MultiGzDecoder::new(bytes.as_slice()).read_to_string(&mut text).expect("gzip");
-    } else {
-        text = String::from_utf8(bytes).expect("UTF-8");
-    }
-    Some(text)
-}
-
-/// The frames of a cryptofeed capture, without their times.
-fn frames(text: &str) -> Vec<&str> {
-    let received = |line: &&str| line.as_bytes().first().is_some_and(u8::is_ascii_digit);
-    text.lines().filter(received).filter_map(|line| line.split_once(": ")).map(|(_, frame)| frame).collect()
-}
-
-/// The single messages that a test set holds of this venue.
-fn singles(text: &str, exchange: &str) -> Vec<(String, String)> {
-    text.lines()
-        .map(|line| serde_json::from_str::<Value>(line).expect("JSON"))
-        .filter(|line| line["exchange"] == exchange && line["valid_json"] == true)
-        .map(|line| {
-            (line["group"].as_str().unwrap_or_default().to_owned(), line["raw"].as_str().unwrap_or_default().to_owned())
-        })
-        .collect()
-}
-
-fn read(dialect: &mut dyn Dialect, frame: &str) -> Result<Frame, Fault> {
-    let mut out = Frame::default();
-    dialect.read(frame.as_bytes(), &mut out).map(|()| out)
-}
-
-fn session(protocol: &'static Protocol, frames: &[&str]) -> (Session, Vec<Instrument>) {
-    let mut survey = Survey::new(protocol);
-    frames.iter().for_each(|frame| survey.observe(frame.as_bytes()));
-    let found = survey.instruments();
-    let session =
-        Session::new(protocol, found.iter().enumerate().map(|(at, known)| (u32::try_from(at).expect("few"), known)));
-    (session, found)
-}
-
-/// All texts of a dialect are JSON; the arguments of each.
-fn requests(dialect: &mut dyn Dialect, on: bool, symbols: &[&str], channels: &[Channel], depth: u16) -> Vec<Value> {
-    let mut out = Vec::new();
-    dialect.subscribe(on, symbols, channels, depth, &mut out);
-    out.iter().map(|text| serde_json::from_str(text).expect("JSON")).collect()
-}
 
 fn protocol(name: &str) -> &'static Protocol {
     Protocol::named(name).expect("a protocol")
@@ -77,7 +18,7 @@ fn book(kind: &str, update: u64, bids: &str) -> String {
 }
 
 fn all(dialect: &mut dyn Dialect, frame: &str) -> Vec<Message> {
-    read(dialect, frame).unwrap_or_else(|fault| panic!("{fault:?}: {frame}")).messages
+    read_with(dialect, frame).unwrap_or_else(|fault| panic!("{fault:?}: {frame}")).messages
 }
 
 fn one(dialect: &mut dyn Dialect, frame: &str) -> Message {
@@ -98,9 +39,9 @@ fn every_frame_of_2021_is_read() {
         ("cryptofeed/BYBIT.ws.25.0.gz", "bybit-v2-linear", 8, 3_252, 66, 16),
         ("cryptofeed/BYBIT.ws.26.0.gz", "bybit-v2-inverse", 2, 1_016, 76, 4),
     ] {
-        let Some(text) = capture(file) else { return };
+        let Some(text) = data(file) else { return };
         let frames = frames(&text);
-        let (mut session, found) = session(protocol(name), &frames);
+        let (mut session, found) = surveyed(protocol(name), &frames);
         let outcomes = play(&mut session, &frames);
         let count = |outcome| outcomes.iter().filter(|found| **found == outcome).count();
         assert_eq!((count(Outcome::Snapshot), count(Outcome::Depth)), (snapshots, depth));
@@ -116,11 +57,11 @@ fn every_frame_of_2021_is_read() {
 
 #[test]
 fn the_books_of_2021_keep_25_levels_a_side() {
-    let Some(text) = capture("cryptofeed/BYBIT.ws.25.0.gz") else { return };
+    let Some(text) = data("cryptofeed/BYBIT.ws.25.0.gz") else { return };
     let mut books = std::collections::BTreeMap::<Vec<u8>, std::collections::BTreeMap<(bool, String), u64>>::new();
     let mut dialect = V2::default();
     for frame in frames(&text) {
-        let out = read(&mut dialect, frame).expect("reads");
+        let out = read_with(&mut dialect, frame).expect("reads");
         for message in &out.messages {
             let (Body::Levels { snapshot, levels, .. }, Symbol::At(symbol)) = (&message.body, message.symbol) else {
                 continue;
@@ -146,14 +87,14 @@ fn the_books_of_2021_keep_25_levels_a_side() {
 
 #[test]
 fn the_counter_of_2026_is_unbroken_and_a_lost_frame_breaks_it() {
-    let Some(text) = capture("current-frames/bybit_orderbook.jsonl") else { return };
+    let Some(text) = data("current-frames/bybit_orderbook.jsonl") else { return };
     let frames: Vec<&str> = text.lines().collect();
-    let (mut whole, found) = session(protocol("bybit-v5-spot"), &frames);
+    let (mut whole, found) = surveyed(protocol("bybit-v5-spot"), &frames);
     assert_eq!(found[0].unified(), "BTC-USDT");
     play(&mut whole, &frames);
     let counts = whole.counts(0);
     assert_eq!((counts.snapshots, counts.depth, counts.verified, counts.gaps), (1, 8, 8, 0));
-    let (mut holed, _) = session(protocol("bybit-v5-spot"), &frames);
+    let (mut holed, _) = surveyed(protocol("bybit-v5-spot"), &frames);
     let lost: Vec<&str> = frames.iter().enumerate().filter(|(at, _)| *at != 4).map(|(_, frame)| *frame).collect();
     play(&mut holed, &lost);
     assert_eq!((holed.counts(0).gaps, holed.gaps().len()), (1, 1));
@@ -175,7 +116,7 @@ fn the_first_number_and_a_snapshot_replace_the_book() {
         book("snapshot", 1, bids),
     ];
     let frames: Vec<&str> = frames.iter().map(String::as_str).collect();
-    let (mut session, _) = session(protocol("bybit-v5-linear"), &frames);
+    let (mut session, _) = surveyed(protocol("bybit-v5-linear"), &frames);
     use Outcome::{Depth, Gap, Held, Repeated, Snapshot};
     assert_eq!(
         play(&mut session, &frames),
@@ -194,7 +135,7 @@ fn the_engines_time_comes_before_the_time_of_sending() {
 
 #[test]
 fn single_messages_of_every_kind_are_read() {
-    let Some(text) = capture("raw-messages/raw_messages.jsonl") else { return };
+    let Some(text) = data("raw-messages/raw_messages.jsonl") else { return };
     let mut kinds = std::collections::BTreeMap::<String, usize>::new();
     for (group, raw) in singles(&text, "bybit") {
         *kinds.entry(group).or_default() += all(&mut V2::default(), &raw).len();
@@ -206,7 +147,7 @@ fn single_messages_of_every_kind_are_read() {
 
 #[test]
 fn the_listing_of_2021_holds_both_kinds_of_contracts() {
-    let Some(text) = capture("cryptofeed/BYBIT.0.gz") else { return };
+    let Some(text) = data("cryptofeed/BYBIT.0.gz") else { return };
     let body =
         text.lines().find_map(|line| line.split_once(": {")).map(|(_, body)| format!("{{{body}")).expect("a body");
     let linear = list_v2(Venue::BybitLinear, body.as_bytes()).expect("a listing");
@@ -384,19 +325,19 @@ fn what_is_missing_or_twice_is_refused() {
         ("type", r#""type":"delta","#),
         ("topic", r#""topic":"orderbook.50.BTCUSDT","#),
     ] {
-        let fault = read(&mut V5::default(), &whole.replace(text, "")).expect_err("a field is missing");
+        let fault = read_with(&mut V5::default(), &whole.replace(text, "")).expect_err("a field is missing");
         assert_eq!(fault.kind, FaultKind::Missing(field));
-        let fault = read(&mut V5::default(), &whole.replace(text, &format!("{text}{text}"))).expect_err("twice");
+        let fault = read_with(&mut V5::default(), &whole.replace(text, &format!("{text}{text}"))).expect_err("twice");
         assert_eq!(fault.kind, FaultKind::Twice(field));
     }
     for garbage in ["", "{", "[]", "{}", "null", r#"{"topic":"orderbook.50.X"}"#, &format!("{whole}}}")] {
-        assert!(read(&mut V5::default(), garbage).is_err(), "{garbage:?}");
-        assert!(read(&mut V2::default(), garbage).is_err(), "{garbage:?}");
+        assert!(read_with(&mut V5::default(), garbage).is_err(), "{garbage:?}");
+        assert!(read_with(&mut V2::default(), garbage).is_err(), "{garbage:?}");
     }
     let delta = r#"{"topic":"orderBookL2_25.X","type":"delta","data":{"delete":[],"update":[]},"timestamp_e6":1}"#;
-    assert_eq!(read(&mut V2::default(), delta).expect_err("no inserts").kind, FaultKind::Missing("insert"));
+    assert_eq!(read_with(&mut V2::default(), delta).expect_err("no inserts").kind, FaultKind::Missing("insert"));
     let error = {
-        let (mut session, _) = session(protocol("bybit-v5-linear"), &[&book("delta", 2, r#"[["9","1"]]"#)]);
+        let (mut session, _) = surveyed(protocol("bybit-v5-linear"), &[&book("delta", 2, r#"[["9","1"]]"#)]);
         session
             .on_frame(Nanos(1), whole.replace("\"u\":2", "\"u\":x").as_bytes(), &mut Tape::default())
             .expect_err("damaged")
@@ -416,7 +357,7 @@ fn topics_without_a_book_of_ours_are_passed_over() {
 fn subscriptions_are_what_the_venue_expects() {
     let everything = [Channel::Book, Channel::Trades, Channel::Quotes, Channel::Marks];
     let args = |dialect: &mut dyn Dialect, symbols: &[&str], depth| -> Vec<Vec<String>> {
-        let texts = requests(dialect, true, symbols, &everything, depth);
+        let texts = requests_of(dialect, true, symbols, &everything, depth);
         let strings = |args: &Value| serde_json::from_value(args.clone()).expect("strings");
         texts.iter().map(|text| strings(&text["args"])).collect()
     };
@@ -429,7 +370,7 @@ fn subscriptions_are_what_the_venue_expects() {
     let both = args(&mut options, &["BTC-6JAN23-17500-C", "BTC-6JAN23-17500-P"], 25);
     assert_eq!(both[0].iter().filter(|topic| *topic == "publicTrade.BTC").count(), 1);
     assert_eq!(both[0].len(), 5);
-    assert!(requests(&mut options, false, &["BTC-6JAN23-17500-C"], &[Channel::Trades], 0).is_empty());
+    assert!(requests_of(&mut options, false, &["BTC-6JAN23-17500-C"], &[Channel::Trades], 0).is_empty());
     let old = args(&mut V2::default(), &["BTCUSD"], 25);
     assert_eq!(old, [["orderBookL2_25.BTCUSD", "trade.BTCUSD", "instrument_info.100ms.BTCUSD"]]);
 }
@@ -452,7 +393,7 @@ fn the_address_tells_the_protocol() {
 fn no_damage_of_a_frame_makes_the_reader_panic_and_every_cut_is_refused() {
     let whole = book("delta", 2, r#"[["99","1"]]"#);
     for end in 0..whole.len() {
-        assert!(read(&mut V5::default(), &whole[..end]).is_err(), "{}", &whole[..end]);
+        assert!(read_with(&mut V5::default(), &whole[..end]).is_err(), "{}", &whole[..end]);
         for byte in *b"\"\\0-[]{}:,e" {
             let mut damaged = whole.clone().into_bytes();
             damaged[end] = byte;

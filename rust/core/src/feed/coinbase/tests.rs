@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::feed::kraken::tests::{data, fetched, kinds, play, read, received, refuses_every_piece, requests, single};
+use crate::feed::testing::{data, fetched, kinds, play, read, received, refuses_every_piece, requests, single};
 use crate::feed::{Cause, GapUnit, Protocol, Session, Survey};
 use crate::tape::Tape;
 

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::feed::json::{Decimal, FaultKind};
-use crate::feed::kraken::tests::{play, read, refuses_every_piece, requests};
 use crate::feed::message::Message;
+use crate::feed::testing::{play, read, refuses_every_piece, requests};
 use crate::feed::{Command, Outcome, Session, Survey};
 use crate::tape::Tape;
 

@@ -1,28 +1,8 @@
-use std::io::Read as _;
-use std::path::PathBuf;
-
 use super::*;
 use crate::event::Kind as EventKind;
+use crate::feed::testing::data;
 use crate::feed::{Outcome, Session, message};
 use crate::tape::Tape;
-
-/// A real capture, or nothing where there is none.
-fn capture(name: &str) -> String {
-    let root = std::env::var_os("CROSSBOOK_DATA")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data")), PathBuf::from);
-    let Ok(mut file) = std::fs::File::open(root.join(name)) else {
-        assert!(std::env::var_os("CI").is_none(), "CROSSBOOK_DATA: expected captures under {}", root.display());
-        eprintln!("skipped: set CROSSBOOK_DATA to the folder of captures");
-        return String::new();
-    };
-    let mut text = String::new();
-    if name.ends_with(".gz") {
-        flate2::read::MultiGzDecoder::new(file).read_to_string(&mut text).expect("gzip");
-    } else {
-        file.read_to_string(&mut text).expect("a text");
-    }
-    text
-}
 
 fn read(frame: &str) -> Read<Frame> {
     let mut out = Frame::default();
@@ -215,7 +195,7 @@ fn frames(text: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn every_frame_of_the_capture_is_read_and_every_chain_holds() {
-    let text = capture("cryptofeed/DERIBIT.ws.1.0.gz");
+    let text = data("cryptofeed/DERIBIT.ws.1.0.gz").unwrap_or_default();
     if text.is_empty() {
         return;
     }
@@ -241,7 +221,7 @@ fn every_frame_of_the_capture_is_read_and_every_chain_holds() {
 
 #[test]
 fn a_change_that_is_missing_from_the_capture_is_a_gap() {
-    let text = capture("cryptofeed/DERIBIT.ws.1.0.gz");
+    let text = data("cryptofeed/DERIBIT.ws.1.0.gz").unwrap_or_default();
     let instrument = |symbol: &str| {
         let mut found = describe(symbol).expect("an option");
         (found.price_unit, found.size_unit) = (Unit::decimals(4), Unit::decimals(1));
@@ -267,7 +247,7 @@ fn a_change_that_is_missing_from_the_capture_is_a_gap() {
 
 #[test]
 fn the_listings_of_the_capture_are_understood() {
-    let text = capture("cryptofeed/DERIBIT.0.gz");
+    let text = data("cryptofeed/DERIBIT.0.gz").unwrap_or_default();
     let bodies =
         text.lines().filter(|line| line.starts_with("http")).filter_map(|line| line.split_once(": ").map(|l| l.1));
     let found: Vec<Instrument> = bodies.flat_map(|body| list(body.as_bytes()).expect("a listing")).collect();
@@ -283,7 +263,7 @@ fn the_listings_of_the_capture_are_understood() {
 
 #[test]
 fn every_single_message_of_the_collection_is_read() {
-    let text = capture("raw-messages/raw_messages.jsonl");
+    let text = data("raw-messages/raw_messages.jsonl").unwrap_or_default();
     let mut read = 0;
     for line in text.lines() {
         let line: serde_json::Value = serde_json::from_str(line).expect("JSON");

@@ -1,7 +1,7 @@
 use serde_json::Value;
 
 use super::*;
-use crate::feed::gate::tests::capture::{kind, kinds, lines, play, raw, read, texts};
+use crate::feed::testing::lines::{kind, kinds, lines, play, raw, read, texts};
 use crate::feed::{Outcome, Session};
 use crate::tape::Tape;
 

@@ -4,10 +4,7 @@ use super::*;
 use crate::feed::json::FaultKind;
 use crate::feed::message::Message;
 
-#[path = "capture.rs"]
-pub mod capture;
-
-use capture::{kind, kinds, lines, play, raw, read, texts};
+use crate::feed::testing::lines::{kind, kinds, lines, play, raw, read, texts};
 
 fn protocol(name: &str) -> &'static Protocol {
     Protocol::named(name).expect("registered")

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::feed::Survey;
-use crate::feed::kraken::tests::{fetched, kinds, play, read, received, refuses_every_piece, requests};
+use crate::feed::testing::{fetched, kinds, play, read, received, refuses_every_piece, requests};
 
 #[test]
 fn every_frame_of_the_capture_is_read_and_the_first_of_a_symbol_is_its_snapshot() {

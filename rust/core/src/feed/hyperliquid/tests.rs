@@ -1,28 +1,8 @@
-use std::io::Read as _;
-use std::path::PathBuf;
-
 use super::*;
 use crate::feed::json::{Fault, FaultKind};
+use crate::feed::testing::data;
 use crate::feed::{Session, Survey};
 use crate::tape::Tape;
-
-/// A real capture, or nothing where there is none.
-fn capture(name: &str) -> String {
-    let root = std::env::var_os("CROSSBOOK_DATA")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data")), PathBuf::from);
-    let Ok(mut file) = std::fs::File::open(root.join(name)) else {
-        assert!(std::env::var_os("CI").is_none(), "CROSSBOOK_DATA: expected captures under {}", root.display());
-        eprintln!("skipped: set CROSSBOOK_DATA to the folder of captures");
-        return String::new();
-    };
-    let mut text = String::new();
-    if name.ends_with(".gz") {
-        flate2::read::MultiGzDecoder::new(file).read_to_string(&mut text).expect("gzip");
-    } else {
-        file.read_to_string(&mut text).expect("a text");
-    }
-    text
-}
 
 fn read(frame: &str) -> Read<Frame> {
     let mut out = Frame::default();
@@ -158,7 +138,7 @@ fn names_and_the_listing_say_what_an_instrument_is() {
 
 #[test]
 fn every_frame_of_the_capture_is_read() {
-    let text = capture("hyperliquid/btcusd.gz");
+    let text = data("hyperliquid/btcusd.gz").unwrap_or_default();
     if text.is_empty() {
         return;
     }

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::feed::kraken::tests::{fetched, kinds, play, read, received, refuses_every_piece, requests};
+use crate::feed::testing::{fetched, kinds, play, read, received, refuses_every_piece, requests};
 use crate::feed::{Cause, Session};
 use crate::tape::Tape;
 

@@ -1,8 +1,8 @@
 use serde_json::Value;
 
 use super::*;
-use crate::feed::gate::tests::capture::{kind, kinds, lines, play, raw, read, texts};
 use crate::feed::message::Message;
+use crate::feed::testing::lines::{kind, kinds, lines, play, raw, read, texts};
 
 fn protocol() -> &'static Protocol {
     Protocol::named("kucoin").expect("registered")

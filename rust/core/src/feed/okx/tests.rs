@@ -1,70 +1,11 @@
-use std::io::Read as _;
-use std::path::PathBuf;
-
 use serde_json::Value;
 
 use super::*;
-use crate::feed::json::{Fault, FaultKind};
+use crate::feed::json::FaultKind;
 use crate::feed::message::Message;
-use crate::feed::{Command, FeedErrorKind, Outcome, Session, Survey};
+use crate::feed::testing::{data, frames, read_with, requests_of, singles, surveyed};
+use crate::feed::{Command, FeedErrorKind, Outcome};
 use crate::tape::Tape;
-
-/// A file of the real captures, unzipped. Skips without them, except in CI.
-fn capture(name: &str) -> Option<String> {
-    let root = std::env::var_os("CROSSBOOK_DATA")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from);
-    let path = root.join(name);
-    let Ok(bytes) = std::fs::read(&path) else {
-        assert!(std::env::var_os("CI").is_none(), "CROSSBOOK_DATA: expected {}", path.display());
-        eprintln!("skipped: set CROSSBOOK_DATA to the folder of captures");
-        return None;
-    };
-    let mut text = String::new();
-    if name.ends_with(".gz") {
-        flate2::read::MultiGzDecoder::new(bytes.as_slice()).read_to_string(&mut text).expect("gzip");
-    } else {
-        text = String::from_utf8(bytes).expect("UTF-8");
-    }
-    Some(text)
-}
-
-/// The frames of a cryptofeed capture, without their times.
-fn frames(text: &str) -> Vec<&str> {
-    let received = |line: &&str| line.as_bytes().first().is_some_and(u8::is_ascii_digit);
-    text.lines().filter(received).filter_map(|line| line.split_once(": ")).map(|(_, frame)| frame).collect()
-}
-
-/// The single messages that a test set holds of this venue.
-fn singles(text: &str, exchange: &str) -> Vec<(String, String)> {
-    text.lines()
-        .map(|line| serde_json::from_str::<Value>(line).expect("JSON"))
-        .filter(|line| line["exchange"] == exchange && line["valid_json"] == true)
-        .map(|line| {
-            (line["group"].as_str().unwrap_or_default().to_owned(), line["raw"].as_str().unwrap_or_default().to_owned())
-        })
-        .collect()
-}
-
-fn read(dialect: &mut dyn Dialect, frame: &str) -> Result<Frame, Fault> {
-    let mut out = Frame::default();
-    dialect.read(frame.as_bytes(), &mut out).map(|()| out)
-}
-
-fn session(protocol: &'static Protocol, frames: &[&str]) -> (Session, Vec<Instrument>) {
-    let mut survey = Survey::new(protocol);
-    frames.iter().for_each(|frame| survey.observe(frame.as_bytes()));
-    let found = survey.instruments();
-    let session =
-        Session::new(protocol, found.iter().enumerate().map(|(at, known)| (u32::try_from(at).expect("few"), known)));
-    (session, found)
-}
-
-/// All texts of a dialect are JSON; the arguments of each.
-fn requests(dialect: &mut dyn Dialect, on: bool, symbols: &[&str], channels: &[Channel], depth: u16) -> Vec<Value> {
-    let mut out = Vec::new();
-    dialect.subscribe(on, symbols, channels, depth, &mut out);
-    out.iter().map(|text| serde_json::from_str(text).expect("JSON")).collect()
-}
 
 const LEGACY: &str = "okx-2021";
 
@@ -80,16 +21,16 @@ fn update(previous: i64, last: i64, bids: &str) -> String {
 }
 
 fn one(frame: &str) -> Message {
-    let mut out = read(&mut Okx, frame).expect("reads");
+    let mut out = read_with(&mut Okx, frame).expect("reads");
     assert_eq!(out.messages.len(), 1, "{frame}");
     out.messages.remove(0)
 }
 
 #[test]
 fn every_frame_of_2022_is_read_and_every_checksum_agrees() {
-    let Some(text) = capture("cryptofeed/OKX.ws.1.0.gz") else { return };
+    let Some(text) = data("cryptofeed/OKX.ws.1.0.gz") else { return };
     let frames = frames(&text);
-    let (mut session, found) = session(okx(LEGACY), &frames);
+    let (mut session, found) = surveyed(okx(LEGACY), &frames);
     let names: Vec<_> = found.iter().map(|found| (found.unified(), found.contract)).collect();
     assert_eq!(
         names,
@@ -113,9 +54,9 @@ fn every_frame_of_2022_is_read_and_every_checksum_agrees() {
 
 #[test]
 fn a_lost_frame_of_2022_shows_in_the_checksum() {
-    let Some(text) = capture("cryptofeed/OKX.ws.1.0.gz") else { return };
+    let Some(text) = data("cryptofeed/OKX.ws.1.0.gz") else { return };
     let mut frames = frames(&text);
-    let (mut session, _) = session(okx(LEGACY), &frames);
+    let (mut session, _) = surveyed(okx(LEGACY), &frames);
     let lost = frames.iter().position(|frame| frame.contains("update") && frame.contains("BTC-USDT")).expect("one");
     frames.remove(lost);
     let mut tape = Tape::default();
@@ -128,10 +69,10 @@ fn a_lost_frame_of_2022_shows_in_the_checksum() {
 
 #[test]
 fn the_chain_of_2026_is_unbroken_and_a_lost_frame_breaks_it() {
-    let Some(text) = capture("current-frames/okx_books.jsonl") else { return };
+    let Some(text) = data("current-frames/okx_books.jsonl") else { return };
     let frames: Vec<&str> = text.lines().collect();
     for lost in [None, Some(4)] {
-        let (mut session, _) = session(okx("okx-v5"), &frames);
+        let (mut session, _) = surveyed(okx("okx-v5"), &frames);
         let mut tape = Tape::default();
         for (at, frame) in frames.iter().enumerate().filter(|(at, _)| Some(*at) != lost) {
             session.on_frame(Nanos(i64::try_from(at).expect("few")), frame.as_bytes(), &mut tape).expect("good");
@@ -145,10 +86,10 @@ fn the_chain_of_2026_is_unbroken_and_a_lost_frame_breaks_it() {
 
 #[test]
 fn single_messages_of_every_kind_are_read() {
-    let Some(text) = capture("raw-messages/raw_messages.jsonl") else { return };
+    let Some(text) = data("raw-messages/raw_messages.jsonl") else { return };
     let mut kinds = std::collections::BTreeMap::<String, usize>::new();
     for (group, raw) in singles(&text, "okx") {
-        let out = read(&mut Okx, &raw).unwrap_or_else(|fault| panic!("{fault:?}: {raw}"));
+        let out = read_with(&mut Okx, &raw).unwrap_or_else(|fault| panic!("{fault:?}: {raw}"));
         *kinds.entry(group).or_default() += out.messages.len();
     }
     let of = |group: &str| kinds.get(group).copied().unwrap_or(0);
@@ -157,7 +98,7 @@ fn single_messages_of_every_kind_are_read() {
 
 #[test]
 fn a_listing_gives_units_and_multipliers() {
-    let Some(text) = capture("cryptofeed/OKX.0.gz") else { return };
+    let Some(text) = data("cryptofeed/OKX.0.gz") else { return };
     let bodies = text.lines().filter_map(|line| line.split_once(": {")).map(|(_, body)| format!("{{{body}"));
     let mut all: Vec<Instrument> = Vec::new();
     for body in bodies.take(5) {
@@ -204,7 +145,7 @@ fn ids_may_stand_still_and_run_back_as_long_as_the_chain_holds() {
         update(7, 9, "[]"),
     ];
     let texts: Vec<&str> = frames.iter().map(String::as_str).collect();
-    let (mut session, _) = session(okx("okx-v5"), &texts);
+    let (mut session, _) = surveyed(okx("okx-v5"), &texts);
     let mut tape = Tape::default();
     let mut outcomes = Vec::new();
     for (frame, at) in frames.iter().zip(1..) {
@@ -218,7 +159,7 @@ fn ids_may_stand_still_and_run_back_as_long_as_the_chain_holds() {
 fn a_broken_chain_is_subscribed_anew() {
     let frames = [update(-1, 10, "[]"), update(11, 12, "[]")];
     let texts: Vec<&str> = frames.iter().map(String::as_str).collect();
-    let (mut session, _) = session(okx("okx-v5"), &texts);
+    let (mut session, _) = surveyed(okx("okx-v5"), &texts);
     session.on_open(Nanos(1));
     assert_eq!(session.commands().count(), 1);
     let mut tape = Tape::default();
@@ -285,7 +226,7 @@ fn answers_heartbeats_and_notices_are_told_apart() {
     assert_eq!(one(notice).body, Body::Reconnect);
     assert_eq!(one(r#"{"event":"channel-conn-count","channel":"books","connCount":"2"}"#).body, Body::Other);
     let candle = r#"{"arg":{"channel":"candle1m","instId":"BTC-USDT"},"data":[["1","2"]]}"#;
-    assert!(read(&mut Okx, candle).expect("reads").messages.is_empty());
+    assert!(read_with(&mut Okx, candle).expect("reads").messages.is_empty());
 }
 
 #[test]
@@ -315,14 +256,14 @@ fn what_is_missing_or_twice_is_refused() {
         ("channel", r#""channel":"books","#),
     ] {
         let without = whole.replace(text, "");
-        let fault = read(&mut Okx, &without).expect_err("a field is missing");
+        let fault = read_with(&mut Okx, &without).expect_err("a field is missing");
         assert_eq!(fault.kind, FaultKind::Missing(field), "{without}");
         let twice = whole.replace(text, &format!("{text}{text}"));
-        let fault = read(&mut Okx, &twice).expect_err("a field comes twice");
+        let fault = read_with(&mut Okx, &twice).expect_err("a field comes twice");
         assert_eq!(fault.kind, FaultKind::Twice(field), "{twice}");
     }
     for garbage in ["", "{", "[]", "{}", "null", "pong ", r#"{"arg":{"channel":"books"}}"#, &format!("{whole} x")] {
-        assert!(read(&mut Okx, garbage).is_err(), "{garbage:?}");
+        assert!(read_with(&mut Okx, garbage).is_err(), "{garbage:?}");
     }
 }
 
@@ -333,7 +274,7 @@ fn a_damaged_frame_says_whose_data_is_lost() {
     Okx.read(frame.as_bytes(), &mut out).expect_err("damaged");
     let Some(Symbol::At(symbol)) = out.symbol else { panic!("named") };
     assert_eq!((out.channel, symbol.of(frame.as_bytes())), (Some(Channel::Book), &b"BTC-USDT"[..]));
-    let (mut session, _) = session(okx("okx-v5"), &[&update(1, 2, r#"[["98","1","0","1"]]"#)]);
+    let (mut session, _) = surveyed(okx("okx-v5"), &[&update(1, 2, r#"[["98","1","0","1"]]"#)]);
     let error = session.on_frame(Nanos(1), frame.as_bytes(), &mut Tape::default()).expect_err("damaged");
     assert!(error.symbol == "BTC-USDT" && matches!(error.kind, FeedErrorKind::Malformed { .. }));
 }
@@ -341,7 +282,7 @@ fn a_damaged_frame_says_whose_data_is_lost() {
 #[test]
 fn subscriptions_name_the_channels_of_each_kind_of_instrument() {
     let args = |symbols: &[&str], channels: &[Channel]| -> Vec<String> {
-        let texts = requests(&mut Okx, true, symbols, channels, 0);
+        let texts = requests_of(&mut Okx, true, symbols, channels, 0);
         assert!(texts.iter().all(|text| text["op"] == "subscribe"));
         let args = texts.iter().filter_map(|text| text["args"].as_array()).flatten();
         args.map(|arg| {
@@ -360,7 +301,7 @@ fn subscriptions_name_the_channels_of_each_kind_of_instrument() {
         ["mark-price BTC-USD-241227-60000-C", "mark-price BTC-USD-241227-60000-P", "opt-summary BTC-USD"]
     );
     let many = vec!["BTC-USDT"; 250];
-    assert_eq!(requests(&mut Okx, false, &many, &[Channel::Book], 0).len(), 3);
+    assert_eq!(requests_of(&mut Okx, false, &many, &[Channel::Book], 0).len(), 3);
 }
 
 #[test]
@@ -383,7 +324,7 @@ fn dollar_margined_contracts_are_not_inverse() {
 fn no_damage_of_a_frame_makes_the_reader_panic_and_every_cut_is_refused() {
     let whole = update(1, 2, r#"[["99","1","0","1"]]"#);
     for end in 0..whole.len() {
-        assert!(read(&mut Okx, &whole[..end]).is_err(), "{}", &whole[..end]);
+        assert!(read_with(&mut Okx, &whole[..end]).is_err(), "{}", &whole[..end]);
         for byte in *b"\"\\0-[]{}:,e" {
             let mut damaged = whole.clone().into_bytes();
             damaged[end] = byte;

@@ -1,9 +1,8 @@
-//! The captures that tests read, where they are there: see `data/README.md` beside the project.
+//! Captures line by line, in the order of their times.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
-use std::path::PathBuf;
 
+use super::data;
 use crate::feed::message::{Body, Frame, Symbol};
 use crate::feed::{FeedError, Outcome, Protocol, Session};
 use crate::instrument::Instrument;
@@ -18,26 +17,9 @@ pub struct Line {
     pub body: Vec<u8>,
 }
 
-fn file(name: &str) -> Option<Vec<u8>> {
-    let root = std::env::var_os("CROSSBOOK_DATA")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from);
-    let path = root.join(name);
-    let Ok(bytes) = std::fs::read(&path) else {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "{} is missing; set CROSSBOOK_DATA", path.display());
-        eprintln!("skipped: {} is missing; set CROSSBOOK_DATA", path.display());
-        return None;
-    };
-    if !bytes.starts_with(&[0x1f, 0x8b]) {
-        return Some(bytes);
-    }
-    let mut text = Vec::new();
-    flate2::read::MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut text).expect("gzip");
-    Some(text)
-}
-
 /// Received frames and answers of one file.
 pub fn lines(name: &str) -> Option<Vec<Line>> {
-    let text = String::from_utf8(file(&format!("cryptofeed/{name}.gz"))?).expect("UTF-8");
+    let text = data(&format!("cryptofeed/{name}.gz"))?;
     let received = text.lines().filter_map(|line| {
         let (url, rest) = line.split_once(" -> ").unwrap_or(("", line));
         let (at, body) = rest.split_once(": ")?;
@@ -51,7 +33,7 @@ pub fn lines(name: &str) -> Option<Vec<Line>> {
 
 /// Single real messages of an exchange: the test's name and the text.
 pub fn raw(exchange: &str) -> Option<Vec<(String, Vec<u8>)>> {
-    let text = String::from_utf8(file("raw-messages/raw_messages.jsonl")?).expect("UTF-8");
+    let text = data("raw-messages/raw_messages.jsonl")?;
     let field = |value: &serde_json::Value, name: &str| value[name].as_str().unwrap_or_default().to_owned();
     Some(
         text.lines()
