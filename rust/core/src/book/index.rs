@@ -36,6 +36,35 @@ impl Bucket {
         found & ((1 << WAYS) - 1)
     }
 
+    /// The first place with this hash that `is` accepts.
+    #[inline]
+    fn place(&self, hash: u32, is: impl Fn(u32) -> bool) -> Option<u32> {
+        let mut found = self.matches(hash);
+        while found != 0 {
+            let place = self.places[found.trailing_zeros() as usize % (WAYS + 1)];
+            if is(place) {
+                return Some(place);
+            }
+            found &= found - 1;
+        }
+        None
+    }
+
+    /// Takes out what has this hash and place; whether it was here.
+    #[inline]
+    fn take(&mut self, hash: u32, place: u32) -> bool {
+        let mut found = self.matches(hash);
+        while found != 0 {
+            let way = found.trailing_zeros() as usize % (WAYS + 1);
+            if self.places[way] == place {
+                self.hashes[way] = 0;
+                return true;
+            }
+            found &= found - 1;
+        }
+        false
+    }
+
     #[inline]
     const fn passed(&mut self) -> &mut u32 {
         &mut self.hashes[WAYS]
@@ -99,19 +128,20 @@ impl Index {
     pub(super) fn find(&self, id: u64, is: impl Fn(u32) -> bool) -> Option<u32> {
         let hash = self.hash(id);
         let home = self.home(hash);
+        let bucket = &self.buckets[home & (self.buckets.len() - 1)];
+        let found = bucket.place(hash, &is);
+        // One id in ten is not at home.
+        if found.is_some() || bucket.hashes[WAYS] == 0 { found } else { self.find_on(home, hash, is) }
+    }
+
+    #[cold]
+    fn find_on(&self, home: usize, hash: u32, is: impl Fn(u32) -> bool) -> Option<u32> {
         // In a small table ids may have gone past every bucket: a search ends where it began at the latest.
-        for at in home..home + self.buckets.len() {
+        for at in home + 1..home + self.buckets.len() {
             let bucket = &self.buckets[at & (self.buckets.len() - 1)];
-            let mut found = bucket.matches(hash);
-            while found != 0 {
-                let place = bucket.places[found.trailing_zeros() as usize % (WAYS + 1)];
-                if is(place) {
-                    return Some(place);
-                }
-                found &= found - 1;
-            }
-            if bucket.hashes[WAYS] == 0 {
-                return None;
+            let found = bucket.place(hash, &is);
+            if found.is_some() || bucket.hashes[WAYS] == 0 {
+                return found;
             }
         }
         None
@@ -164,24 +194,27 @@ impl Index {
     #[inline]
     pub(super) fn remove(&mut self, id: u64, place: u32) {
         let hash = self.hash(id);
-        let mask = self.buckets.len() - 1;
         let home = self.home(hash);
-        for at in home..=home + mask {
-            let bucket = &mut self.buckets[at & mask];
-            let mut found = bucket.matches(hash);
-            while found != 0 {
-                let way = found.trailing_zeros() as usize % (WAYS + 1);
-                if bucket.places[way] == place {
-                    bucket.hashes[way] = 0;
-                    self.used -= 1;
-                    for passed in home..at {
-                        *self.buckets[passed & mask].passed() -= 1;
-                    }
-                    return;
-                }
-                found &= found - 1;
+        let mask = self.buckets.len() - 1;
+        if self.buckets[home & mask].take(hash, place) {
+            self.used -= 1;
+        } else {
+            self.remove_on(home, hash, place);
+        }
+    }
+
+    #[cold]
+    fn remove_on(&mut self, home: usize, hash: u32, place: u32) {
+        let mask = self.buckets.len() - 1;
+        for at in home + 1..=home + mask {
+            if *self.buckets[(at - 1) & mask].passed() == 0 {
+                return;
             }
-            if *bucket.passed() == 0 {
+            if self.buckets[at & mask].take(hash, place) {
+                self.used -= 1;
+                for passed in home..at {
+                    *self.buckets[passed & mask].passed() -= 1;
+                }
                 return;
             }
         }
