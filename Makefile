@@ -2,8 +2,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-RUST := Cargo.toml Cargo.lock pyproject.toml rust/core/Cargo.toml rust/py/Cargo.toml \
-	$(shell find rust/core/src rust/py/src -name '*.rs')
+RUST := Cargo.toml Cargo.lock pyproject.toml rust/core/Cargo.toml rust/pages/Cargo.toml rust/py/Cargo.toml \
+	$(shell find rust/core/src rust/pages/src rust/py/src -name '*.rs')
 
 .PHONY: demo test lint bench instructions wheel slow clean
 
@@ -14,7 +14,7 @@ demo: $(VENV)/built
 test: $(VENV)/tested
 	cargo fmt --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	cargo test -p crossbook
+	cargo test -p crossbook -p crossbook-pages
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps -p crossbook
 	$(BIN)/ruff format --check python tests benches
 	$(BIN)/ruff check python tests benches

@@ -71,6 +71,12 @@ impl Bucket {
     }
 }
 
+fn empty(buckets: usize) -> Box<[Bucket]> {
+    let mut empty = crossbook_pages::vec_with_capacity(buckets);
+    empty.resize(buckets, EMPTY);
+    empty.into_boxed_slice()
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Index {
     buckets: Box<[Bucket]>,
@@ -87,7 +93,7 @@ impl Index {
     pub(super) fn with_capacity(ids: usize) -> Self {
         let buckets = (ids.saturating_mul(4) / (3 * WAYS) + 1).next_power_of_two().clamp(Self::LEAST, 1 << 29);
         Self {
-            buckets: vec![EMPTY; buckets].into_boxed_slice(),
+            buckets: empty(buckets),
             shift: 32 - buckets.trailing_zeros(),
             used: 0,
             key: RandomState::new().hash_one(0) | 1,
@@ -179,7 +185,7 @@ impl Index {
     #[inline(never)]
     fn grow(&mut self) {
         let buckets = self.buckets.len() * 2;
-        let old = std::mem::replace(&mut self.buckets, vec![EMPTY; buckets].into_boxed_slice());
+        let old = std::mem::replace(&mut self.buckets, empty(buckets));
         self.shift = 32 - buckets.trailing_zeros();
         for bucket in old {
             for (&hash, &place) in bucket.hashes.iter().zip(&bucket.places).take(WAYS) {

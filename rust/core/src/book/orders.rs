@@ -163,7 +163,7 @@ impl<T: Copy + Default> OrderBook<T> {
             ladders: [Ladder::new(Side::Bid), Ladder::new(Side::Ask)],
             levels: Vec::new(),
             free_levels: Vec::new(),
-            nodes: Vec::with_capacity(orders),
+            nodes: crossbook_pages::vec_with_capacity(orders),
             free: Vec::new(),
             live: 0,
             stale: false,
@@ -507,7 +507,8 @@ impl<T: Copy + Default> OrderBook<T> {
             let at = u32::try_from(self.nodes.len()).ok().filter(|&at| at < HIDDEN - 1)?;
             if self.nodes.len() == self.nodes.capacity() {
                 // Doubling would take up to twice the memory that the orders need.
-                self.nodes.reserve_exact((self.nodes.len() / 4).max(64));
+                let capacity = self.nodes.len() + (self.nodes.len() / 4).max(64);
+                crossbook_pages::grow(&mut self.nodes, capacity);
             }
             self.nodes.push(node);
             at

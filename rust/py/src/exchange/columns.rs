@@ -13,6 +13,7 @@ use arrow_schema::{Field, Schema};
 use crossbook::book::{OrderLevel, Place};
 use crossbook::exchange::{Command, Execution, ExecutionKind, LiveOrder, OrderType, Reason, State, TimeInForce};
 use crossbook::units::{Side, Unit};
+use crossbook_pages::vec_with_capacity;
 use pyo3::prelude::*;
 
 use super::fields::{Named, Sides};
@@ -172,15 +173,15 @@ impl Executions {
     pub fn of(commands: usize) -> Self {
         let rows = commands.saturating_add(commands / 2).min(ROOM);
         Self {
-            sequence: Vec::with_capacity(rows),
-            kind: Vec::with_capacity(rows),
-            reason: Vec::with_capacity(rows),
-            order_id: Vec::with_capacity(rows),
-            counter_id: Vec::with_capacity(rows),
-            side: Vec::with_capacity(rows),
-            price: Vec::with_capacity(rows),
-            size: Vec::with_capacity(rows),
-            remaining: Vec::with_capacity(rows),
+            sequence: vec_with_capacity(rows),
+            kind: vec_with_capacity(rows),
+            reason: vec_with_capacity(rows),
+            order_id: vec_with_capacity(rows),
+            counter_id: vec_with_capacity(rows),
+            side: vec_with_capacity(rows),
+            price: vec_with_capacity(rows),
+            size: vec_with_capacity(rows),
+            remaining: vec_with_capacity(rows),
             ..Self::default()
         }
     }
