@@ -366,6 +366,23 @@ fn a_journal_gives_back_what_was_appended_in_blocks_of_any_length() {
     assert_eq!((journal.sequence(), journal.rules()), (40_000, &rules));
 }
 
+#[cfg(unix)]
+#[test]
+fn two_who_would_append_to_one_journal_are_told_so() {
+    let folder = Folder::new("locked");
+    let path = folder.file();
+    let rules = Rules::default();
+    let mut journal = Journal::create(&path, &rules, Fsync::Never).expect("a journal");
+    journal.append(&commands(3, &rules, 5)).expect("room");
+    let before = fs::read(&path).expect("a file");
+    assert!(matches!(Journal::open(&path, Fsync::Never), Err(JournalError::Locked { .. })));
+    assert!(matches!(JournaledExchange::open(&path, Fsync::Never), Err(JournalError::Locked { .. })));
+    assert_eq!(Journal::replay(&path, |_| {}).expect("readers may read").commands, 5);
+    assert_eq!(fs::read(&path).expect("a file"), before);
+    drop(journal);
+    assert_eq!(Journal::open(&path, Fsync::Never).expect("it is free again").0.sequence(), 5);
+}
+
 #[test]
 fn an_existing_file_is_not_written_over() {
     let folder = Folder::new("exists");

@@ -36,7 +36,7 @@
 //! [`checkpoint`]: Journal::checkpoint
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -80,6 +80,12 @@ pub enum JournalError {
     /// A new journal would take the place of another one.
     #[error("{path}: expected no such file, a journal is never written over", path = path.display())]
     Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another process, or another part of this one, has the journal open to write.
+    #[error("{path}: expected a journal that nobody else has open to write", path = path.display())]
+    Locked {
         /// The file.
         path: PathBuf,
     },
@@ -253,6 +259,26 @@ fn behind(path: &Path, text: &str) -> PathBuf {
 fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+/// Opens a journal to append to it, before anything of it is read: what is read must be all that there is.
+fn reopen(path: &Path) -> Result<File, JournalError> {
+    let file = OpenOptions::new().append(true).open(path).map_err(|source| failed(path, 0, source))?;
+    lock(&file, path)?;
+    Ok(file)
+}
+
+/// Two who append to one journal would write over each other's numbers. The lock goes with the file, also where its
+/// process is killed. Where the system has none, or one that would keep readers out, nothing is locked.
+fn lock(file: &File, path: &Path) -> Result<(), JournalError> {
+    if !cfg!(unix) {
+        return Ok(());
+    }
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(JournalError::Locked { path: path.to_owned() }),
+        Err(TryLockError::Error(error)) if error.kind() != ErrorKind::Unsupported => Err(failed(path, 0, error)),
+        _ => Ok(()),
+    }
 }
 
 /// Reads a journal, command by command, in constant memory.
@@ -514,6 +540,7 @@ impl Journal {
             }
             Err(error) => return Err(failed(path, 0, error)),
         };
+        lock(&file, path)?;
         let written = file.write_all(&bytes).and_then(|()| {
             if fsync == Fsync::Never {
                 return Ok(());
@@ -543,19 +570,20 @@ impl Journal {
     /// Opens a journal to go on with it. Reads all of it, truncates a torn tail, and says what it found.
     ///
     /// # Errors
-    /// [`JournalError`] if the file is no journal or is damaged before its last block; it is not changed then.
+    /// [`JournalError`] if the file is no journal, is damaged before its last block, or is open to write elsewhere; it
+    /// is not changed then.
     pub fn open(path: impl AsRef<Path>, fsync: Fsync) -> Result<(Self, Recovered), JournalError> {
+        let file = reopen(path.as_ref())?;
         let mut reader = JournalReader::open(path.as_ref())?;
         while reader.next()?.is_some() {}
         let recovered = reader.recovered();
-        Ok((Self::resume(reader, fsync)?, recovered))
+        Ok((Self::resume(reader, file, fsync)?, recovered))
     }
 
     /// Goes on where a reader came to the end.
-    fn resume(reader: JournalReader, fsync: Fsync) -> Result<Self, JournalError> {
+    fn resume(reader: JournalReader, file: File, fsync: Fsync) -> Result<Self, JournalError> {
         let JournalReader { path, rules, salt, at: end, next, end: torn, .. } = reader;
         let fail = |source| failed(&path, end, source);
-        let file = OpenOptions::new().append(true).open(&path).map_err(fail)?;
         if torn.is_some_and(|(length, _)| length > 0) {
             file.set_len(end).map_err(fail)?;
         }
@@ -712,6 +740,8 @@ impl Drop for Journal {
             // Nobody is left to hear of an error.
             let _ = self.file.sync_data();
         }
+        // A process that is just being started may share the file still, and with it the lock.
+        let _ = self.file.unlock();
     }
 }
 
@@ -757,6 +787,7 @@ impl JournaledExchange {
     /// As of [`Journal::open`]; [`JournalError::Behind`] if the snapshot covers more than the journal holds. Nothing is
     /// changed then.
     pub fn open(path: impl AsRef<Path>, fsync: Fsync) -> Result<(Self, Recovered), JournalError> {
+        let file = reopen(path.as_ref())?;
         let mut reader = JournalReader::open(path.as_ref())?;
         let snapshot = stored(&snapshot_path(path.as_ref()), &reader.rules);
         let (found, why) = match snapshot {
@@ -785,7 +816,7 @@ impl JournaledExchange {
         if let Some(why) = why {
             recovered.tell(why);
         }
-        let journal = Journal::resume(reader, fsync)?;
+        let journal = Journal::resume(reader, file, fsync)?;
         Ok((Self { exchange, journal }, recovered))
     }
 
