@@ -48,10 +48,12 @@ wheel: $(VENV)/tested
 	cd dist && venv/bin/crossbook demo --out demo
 
 # What takes too long for every change: ten times the property tests' cases, a minute of fuzzing for every venue's file,
-# the fault campaign of 1,000 seeds (rewrites docs/faults.md), a soak of a quarter of an hour. Some 45 minutes.
+# the fault campaign of 1,000 seeds (rewrites docs/faults.md), the market against its model on two million events, a soak
+# of a quarter of an hour. Some 50 minutes.
 slow: $(VENV)/tested
 	CROSSBOOK_SLOW=10 CROSSBOOK_FUZZ_SECONDS=60 cargo test --release -p crossbook
 	$(BIN)/python -m tests.fakex.campaign --seeds 1000 --jobs 2 --table docs/faults.md
+	$(BIN)/python -m tests.market.campaign --events 2000000
 	$(BIN)/python -m tests.fakex.soak --seconds 900
 
 clean:

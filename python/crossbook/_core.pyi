@@ -1,9 +1,10 @@
 """The engine. Prices and sizes are whole numbers of an instrument's units; sides are 0 (bid) and 1 (ask)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
 from os import PathLike
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, TypeAlias, final
+from typing import Any, ClassVar, Literal, Protocol, SupportsFloat, TypeAlias, final
 
 import numpy as np
 import polars as pl
@@ -24,6 +25,7 @@ __all__ = [
     "JournalReplay",
     "LiveOrder",
     "Market",
+    "MarketQuote",
     "OrderBook",
     "PriceBook",
     "ProRata",
@@ -307,20 +309,112 @@ class OrderBook:
     def __len__(self) -> int: ...
     def __contains__(self, order_id: int, /) -> bool: ...
 
+class _Cost(Protocol):
+    def affine(self) -> tuple[SupportsFloat, object]: ...
+
+_Fee: TypeAlias = float | _Cost
+
 @final
 class Market:
     """Several venues' books of one economic instrument, seen as one."""
 
-    def __new__(cls, instruments: Sequence[Instrument], /, *, bands: Sequence[int] = ...) -> Market:
-        """A market of these instruments; depth is measured within `bands` (1, 5, 10) bp of the mid.
+    def __new__(
+        cls,
+        instruments: Sequence[Instrument],
+        /,
+        *,
+        bands: Sequence[int] = ...,
+        quote: str | None = None,
+        fx: Mapping[str, Instrument | int | str | Decimal] | None = None,
+        costs: _Fee | Sequence[_Fee] | Mapping[str, _Fee] | None = None,
+        stale_after: float | Sequence[float] | Mapping[str, float] | None = None,
+        record: bool = True,
+    ) -> Market:
+        """A market of up to 64 instruments of one base currency.
 
-        Raises `MarketError`.
+        `quote` is the currency of common prices, the first venue's if not given. `fx` says how others become it: an
+        instrument of the list (or its index) whose book trades the one for the other, which then is no venue, or a
+        fixed rate as decimal text (``{"USD": "1"}`` holds both to be equal). Venues in a currency without a rate are
+        left out. `costs` are taker fees in bp, or costs of `crossbook.costs` whose rate is taken, for all, one each or
+        by name; the venues' base tiers if not given. A venue is stale if nothing was heard of its quotes or depth for
+        `stale_after` seconds of the receive clock (5 if not given, ``math.inf``: never). With `record` rows are kept
+        for `take_quotes` and `take_depth`, whose depth is measured within `bands` (1, 5, 10) bp of the mid: take them,
+        or they grow. Raises `MarketError`, `DataError`.
         """
     @property
     def instruments(self) -> list[Instrument]:
-        """The instruments, in the order in which tapes must number them."""
-    def apply(self, tape: Tape, /) -> None:
-        """Apply a tape's events."""
+        """The instruments; indices mean places in this list."""
+    @property
+    def base_currency(self) -> str:
+        """The currency of sizes."""
+    @property
+    def quote_currency(self) -> str:
+        """The currency of common prices."""
+    @property
+    def price_unit(self) -> str:
+        """What one integer of a common price means."""
+    @property
+    def size_unit(self) -> str:
+        """What one integer of a common size means."""
+    @property
+    def fees_bp(self) -> list[float]:
+        """Taker fees by instrument."""
+    @property
+    def now(self) -> int | None:
+        """Receive time of the last event (ns), or what `advance` said since."""
+    def apply(self, tapes: Tape | Iterable[Tape], /) -> None:
+        """Apply the events of a tape, or of tapes one after another.
+
+        A tape's instruments are found in this market by what they are; events of others are passed over. Raises
+        `DataError` if an instrument's units are not the market's.
+        """
+    def apply_event(
+        self,
+        instrument: int,
+        kind: str,
+        side: int | None = None,
+        price: int = 0,
+        size: int = 0,
+        /,
+        *,
+        ts_recv: int = 0,
+        ts_event: int = 0,
+        sequence: int = 0,
+        order_id: int = 0,
+        last: bool = True,
+        snapshot: bool = False,
+    ) -> None:
+        """Apply one event, in units of its instrument; `last` ends a message. Raises `DataError`."""
+    def advance(self, ts_recv: int, /) -> None:
+        """Let time go by without an event (ns, receive clock): venues become stale."""
+    def path(self, tapes: Tape | Iterable[Tape], /, *, every: Literal["change", "row"] = "change") -> Table:
+        """Apply tapes and write the best quote and cross down when they change, or after every row, in common units.
+
+        ``row`` (counted through all tapes), ``ts_recv, bid, bid_size, bid_venues`` (bits by index), ``ask, ask_size,
+        ask_venues, state`` (0 normal, 1 locked, 2 crossed, 3 one side, 4 empty), ``buy, sell`` (-1: nothing pays after
+        fees), ``edge`` in common price units. A side without a venue has price and size 0. No rows for `take_quotes`.
+        """
+    def quote(self) -> MarketQuote:
+        """The best bid and offer over the venues that count."""
+    @property
+    def statuses(self) -> list[str]:
+        """By instrument: ``live, stale, unsynchronised, halted, empty, no_rate``."""
+    def quotes(self) -> pl.DataFrame:
+        """A row an instrument: ``instrument, role`` (venue or rate), ``status, source`` (quote or depth), ``age_ms``,
+        ``bid, bid_size, ask, ask_size`` in the market's currencies (null unless the venue counts), ``own_bid, own_ask``
+        in the venue's, ``fee_bp, at_best_bid, at_best_ask``.
+        """
+    def book(self, levels: int = 10, /) -> pl.DataFrame:
+        """The consolidated book, best first: ``side, level, price, size``, ``base`` and ``quote`` (sums up to here),
+        ``known`` (false beyond what is known of every venue), and a column of sizes for each venue by name.
+        """
+    def depth(self, levels: int | Sequence[int] | None = None, /, *, bands_bp: Sequence[float] = ...) -> pl.DataFrame:
+        """What each side holds within `bands_bp` (1, 5, 10) of the mid, or in so many levels.
+
+        ``side, band_bp`` or ``wanted, base, quote`` (null without a mid), ``levels, worst, known``. Raises `DataError`.
+        """
+    def levels(self, side: int, count: int = 10, /) -> list[tuple[int, int, list[tuple[int, int]], bool]]:
+        """Consolidated levels in common units: ``(price, size, [(instrument, size), …], known)``."""
     def touch(self, instrument: int, /) -> tuple[int, int, int, int, int] | None:
         """``(bid, bid_size, ask, ask_size, update id)`` by the newest id of quotes and depth; None if unknown."""
     def walk(self, instrument: int, side: int, size: int, /) -> tuple[int, int, int | None, int, bool]:
@@ -335,6 +429,47 @@ class Market:
         """Rows since the last call, one per depth message: the book's own quote in units, and the depth in base
         currency within each band of its mid as ``bid_1bp … ask_10bp``, NaN where the band reaches beyond what is known.
         """
+
+@final
+class MarketQuote:
+    """The best bid and offer over the venues that count: prices without fees, sizes of all venues at the price."""
+
+    @property
+    def ts(self) -> int | None:
+        """Receive time (ns) of the market when it was asked."""
+    @property
+    def bid(self) -> float | None:
+        """The highest bid in quote currency; None if no venue counts."""
+    @property
+    def bid_size(self) -> float:
+        """Size at it, in base currency."""
+    @property
+    def bid_venues(self) -> list[int]:
+        """The instruments that make it."""
+    @property
+    def ask(self) -> float | None:
+        """The lowest ask in quote currency; None if no venue counts."""
+    @property
+    def ask_size(self) -> float:
+        """Size at it, in base currency."""
+    @property
+    def ask_venues(self) -> list[int]:
+        """The instruments that make it."""
+    @property
+    def state(self) -> str:
+        """``normal``, ``locked`` (bid and ask are equal), ``crossed`` (the bid is above), ``one_sided``, ``empty``."""
+    @property
+    def mid(self) -> float | None:
+        """The middle of bid and ask."""
+    @property
+    def microprice(self) -> float | None:
+        """Bid and ask weighted by the size of the other side."""
+    @property
+    def cross(self) -> tuple[int, int, float] | None:
+        """The best trade that pays after taker fees: ``(buy at, sell at, edge)``, the edge per base currency."""
+    @property
+    def counts(self) -> tuple[int | None, int, int | None, int]:
+        """``(bid, bid_size, ask, ask_size)`` in common units, exact."""
 
 @final
 class Tier:

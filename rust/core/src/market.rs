@@ -6,6 +6,7 @@ pub mod convert;
 mod cross;
 mod ladder;
 mod observe;
+mod path;
 mod tops;
 mod touch;
 
@@ -16,6 +17,7 @@ use self::convert::{Conversion, NO_ASK, NO_BID, Rate, Units};
 pub use self::cross::{Cross, CrossRules, Crosses, FairBasis, FundingState};
 pub use self::ladder::{LadderLevel, VenueLadder};
 pub use self::observe::{DepthRows, Observer, QuoteRows};
+pub use self::path::{BestRows, Rows};
 pub use self::tops::NetCross;
 use self::tops::Tops;
 pub use self::touch::{Change, Source, Status, Touch, VenueBook};
@@ -67,6 +69,9 @@ pub enum MarketError {
         /// What was given.
         found: String,
     },
+    /// A rate for the currency that needs none.
+    #[error("rate of {0}: it is the market's quote currency; name another with `quote`, or give the other's rate")]
+    OwnRate(String),
     /// Sizes of an instrument are no whole lots.
     #[error("{name}: expected a lot that is a multiple of the size unit {unit} or divides it, found {lot}")]
     Lot {
@@ -215,9 +220,9 @@ impl Market {
         if let (Kind::Funding, Some(crosses)) = (event.kind, &mut self.crosses) {
             crosses.on_funding(event.ts_recv.0, index, FundingState { rate: event.price.0, due: event.size.0 });
         }
-        // Any message of a venue that did not count may make it count again.
-        let revived = change.is_some() && self.live >> index & 1 == 0;
-        if revived || change.is_some_and(|change| change.moves_touch() || matches!(change, Change::Status { .. })) {
+        // Any message may move the touch, as may a quote that is older than the one it replaces, or make a venue count
+        // that did not.
+        if change.is_some() {
             self.refresh(index);
         }
         change
@@ -367,6 +372,8 @@ impl Market {
     pub fn status(&self, index: usize) -> Status {
         let (Some(venue), Some(limit)) = (self.venues.get(index), self.limits.get(index)) else { return Status::Empty };
         match venue.status(Nanos(self.now), *limit) {
+            // Where a receive time ran ahead and back, what was left out stays so until its next message.
+            Status::Live if self.live >> index & 1 == 0 => Status::Stale,
             Status::Live if !self.is_rate(index) && !self.has_rate(index) => Status::NoRate,
             status => status,
         }
@@ -510,6 +517,74 @@ mod tests {
         quote(&mut market, 30, 1, 6_180_000, 6_180_010);
         let found = market.crosses().expect("watched").take();
         assert_eq!(found.iter().map(|c| (c.buy, c.sell, c.start, c.end)).collect::<Vec<_>>(), [(0, 1, 20, 30)]);
+    }
+
+    #[test]
+    fn a_cross_ends_at_the_instant_at_which_one_of_its_venues_is_stale() {
+        let known = |venue, symbol| Instrument::builtin(venue, symbol).expect("built in");
+        let instruments = vec![known(Venue::BinanceUsdm, "BTCUSDT"), known(Venue::BinanceSpot, "BTCUSDT")];
+        let market = |limits: [i64; 2]| {
+            let rules = MarketRules { fees: vec![0, 0], stale_after: limits.to_vec(), ..MarketRules::default() };
+            let mut market = Market::with_rules(instruments.clone(), rules).expect("a market");
+            let pairs = vec![(0, 1, FairBasis::None)];
+            let rules = CrossRules { fees: vec![0, 0], ladder: vec![], pairs, perpetual: vec![true, false] };
+            market.watch_crosses(rules).expect("rules");
+            quote(&mut market, 10, 0, 618_000, 618_001);
+            quote(&mut market, 20, 1, 6_180_050, 6_180_060);
+            market
+        };
+        let ends = |market: &mut Market| {
+            market
+                .crosses()
+                .expect("watched")
+                .take()
+                .iter()
+                .map(|found| (found.start, found.end, found.censored))
+                .collect::<Vec<_>>()
+        };
+        let mut stale = market([100, 1_000]);
+        quote(&mut stale, 900, 1, 6_180_050, 6_180_060);
+        assert_eq!(ends(&mut stale), [(20, 111, true)], "heard at 10, so stale after 110");
+        assert_eq!((stale.status(0), stale.status(1)), (Status::Stale, Status::Live));
+        assert_eq!((stale.touch(0), stale.best()), ((NO_BID, NO_ASK), (6_180_050, 6_180_060)));
+        let mut fresh = market([900, 1_000]);
+        assert_eq!(fresh.cross(), Some(NetCross { buy: 0, sell: 1, edge: 40_000_000_000 }));
+        fresh.advance(Nanos(910));
+        assert_eq!((fresh.status(0), ends(&mut fresh).len()), (Status::Live, 0));
+        fresh.advance(Nanos(911));
+        assert_eq!((fresh.status(0), fresh.cross()), (Status::Stale, None));
+        quote(&mut fresh, 912, 0, 618_000, 618_001);
+        assert!(fresh.cross().is_some(), "its next message makes it count again");
+    }
+
+    #[test]
+    fn a_ladder_begins_at_the_touch_and_the_horizon_of_a_venue_without_depth_is_its_touch() {
+        let spot = Instrument::builtin(Venue::BinanceSpot, "BTCUSDT").expect("built in");
+        let mut market = Market::new(vec![spot]).expect("a market");
+        quote(&mut market, 10, 0, 100, 103);
+        let level = |price, size, flags| Event {
+            ts_event: Nanos::UNKNOWN,
+            ts_recv: Nanos(11),
+            sequence: 5,
+            order_id: 0,
+            price: Price(price),
+            size: crate::units::Size(size),
+            instrument: 0,
+            kind: Kind::Level,
+            side: Some(Side::Bid),
+            flags,
+        };
+        assert_eq!(market.horizon(0, Side::Bid), Some(100));
+        for (price, flags) in [(101, Flags::SNAPSHOT), (100, Flags::SNAPSHOT), (97, Flags::SNAPSHOT.union(Flags::LAST))]
+        {
+            market.apply(&level(price, 7, flags));
+        }
+        // The quote's update id is the newer one, so 101 contradicts it, and at 100 its size counts.
+        let found: Vec<_> =
+            market.ladder(0, Side::Bid).expect("a venue").map(|level| (level.price, level.size)).collect();
+        assert_eq!(found, [(100, 1), (97, 7)]);
+        assert_eq!(market.horizon(0, Side::Bid), Some(97));
+        assert_eq!(market.horizon(0, Side::Ask), Some(103));
     }
 
     #[test]

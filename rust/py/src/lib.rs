@@ -23,6 +23,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<order_book::OrderBook>()?;
     m.add_class::<instrument::Instrument>()?;
     m.add_class::<market::Market>()?;
+    m.add_class::<market::MarketQuote>()?;
     m.add_class::<capture::Replay>()?;
     m.add_class::<capture::CaptureWriter>()?;
     m.add_class::<feed::Session>()?;

@@ -1,13 +1,20 @@
 //! Several venues as one: touches, depth and crosses as tables.
 
+mod frames;
+mod options;
+mod quote;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use arrow_array::types::{Float64Type, Int64Type, UInt8Type, UInt32Type, UInt64Type};
-use crossbook::market::{self as core, CrossRules, Crosses, FairBasis};
-use crossbook::units::Size;
+use crossbook::event::{Event, Flags, Kind};
+use crossbook::instrument::Instrument as Described;
+use crossbook::market::{self as core, BestRows, CrossRules, Crosses, FairBasis, MarketRules, Rows};
+use crossbook::units::{Nanos, Price, Size};
 use numpy::PyReadonlyArray1;
 use pyo3::prelude::*;
 
+pub use self::quote::MarketQuote;
 use crate::book::{self, Walked};
 use crate::errors;
 use crate::instrument::Instrument;
@@ -30,26 +37,117 @@ pub struct Market {
     observer: Mutex<core::Observer>,
     bands: Vec<u32>,
     instruments: Vec<Py<Instrument>>,
+    described: Vec<Described>,
+    /// Whether rows of quotes and depth are kept for `take_quotes` and `take_depth`.
+    record: bool,
 }
 
 impl Market {
-    fn lock(&self) -> MutexGuard<'_, core::Observer> {
+    pub fn lock(&self) -> MutexGuard<'_, core::Observer> {
         self.observer.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Where in this market each of a tape's instruments is; none if all are at their own index.
+    fn places(&self, tape: &Tape) -> PyResult<Option<Vec<u32>>> {
+        let same = |(ours, theirs): (&Py<Instrument>, &Py<Instrument>)| {
+            ours.is(theirs) || ours.get().inner == theirs.get().inner
+        };
+        if tape.instruments.len() <= self.instruments.len()
+            && self.instruments.iter().zip(tape.instruments.iter()).all(same)
+        {
+            return Ok(None);
+        }
+        let place = |theirs: &Py<Instrument>| {
+            let theirs = &theirs.get().inner;
+            if let Some(at) = self.described.iter().position(|ours| ours == theirs) {
+                return Ok(u32::try_from(at).unwrap_or(u32::MAX));
+            }
+            match self.described.iter().find(|ours| ours.name() == theirs.name()) {
+                Some(ours) => Err(errors::data(format!(
+                    "{}: expected the market's units and terms (price {}, size {}), found those of another tape (price {}, size {})",
+                    ours.name(),
+                    ours.price_unit,
+                    ours.size_unit,
+                    theirs.price_unit,
+                    theirs.size_unit
+                ))),
+                None => Ok(u32::MAX),
+            }
+        };
+        tape.instruments.iter().map(place).collect::<PyResult<_>>().map(Some)
+    }
+
+    /// The events of tapes in order, numbered as this market's instruments are, into `take`.
+    fn play(
+        &self,
+        py: Python<'_>,
+        tapes: &[Py<Tape>],
+        mut take: impl FnMut(&mut core::Observer, &Event) + Send,
+    ) -> PyResult<()> {
+        for tape in tapes {
+            let tape = tape.get();
+            let places = self.places(tape)?;
+            let views = tape.batches.iter().map(view).collect::<PyResult<Vec<_>>>()?;
+            py.detach(|| {
+                let mut observer = self.lock();
+                for mut event in views.iter().flat_map(crossbook::tape::TapeView::iter) {
+                    if let Some(places) = &places {
+                        event.instrument = places.get(event.instrument as usize).copied().unwrap_or(u32::MAX);
+                    }
+                    take(&mut observer, &event);
+                }
+            });
+        }
+        Ok(())
+    }
+}
+
+/// One tape, or several in order.
+fn tapes(given: &Bound<'_, PyAny>) -> PyResult<Vec<Py<Tape>>> {
+    if let Ok(one) = given.cast::<Tape>() {
+        return Ok(vec![one.clone().unbind()]);
+    }
+    let wrong = |_| errors::data("expected a tape or tapes");
+    given
+        .try_iter()
+        .map_err(wrong)?
+        .map(|one| Ok(one?.cast_into::<Tape>().map_err(|_| errors::data("expected tapes"))?.unbind()))
+        .collect()
+}
+
+fn event_kind(name: &str) -> PyResult<Kind> {
+    Kind::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
+        let known = Kind::ALL.map(Kind::name).join(", ");
+        errors::data(format!("kind {name:?}: expected one of {known}"))
+    })
 }
 
 #[pymethods]
 impl Market {
     #[new]
-    #[pyo3(signature = (instruments, /, *, bands=vec![1, 5, 10]))]
-    fn new(instruments: Vec<Py<Instrument>>, bands: Vec<u32>) -> PyResult<Self> {
+    #[pyo3(signature = (instruments, /, *, bands=vec![1, 5, 10], quote=None, fx=None, costs=None, stale_after=None, record=true))]
+    fn new(
+        instruments: Vec<Py<Instrument>>,
+        bands: Vec<u32>,
+        quote: Option<String>,
+        fx: Option<Bound<'_, PyAny>>,
+        costs: Option<Bound<'_, PyAny>>,
+        stale_after: Option<Bound<'_, PyAny>>,
+        record: bool,
+    ) -> PyResult<Self> {
         if !bands.is_sorted() || bands.iter().any(|band| *band == 0 || *band >= 10_000) {
             return Err(errors::data("bands: expected ascending bp between 1 and 9999"));
         }
-        let inner = instruments.iter().map(|instrument| instrument.get().inner.clone()).collect();
-        let market = core::Market::new(inner).map_err(|error| errors::market(&error))?;
+        let described: Vec<_> = instruments.iter().map(|instrument| instrument.get().inner.clone()).collect();
+        let rules = MarketRules {
+            quote,
+            fx: options::fx(fx.as_ref(), &described)?,
+            fees: options::fees(costs.as_ref(), &described)?,
+            stale_after: options::stale_after(stale_after.as_ref(), &described)?,
+        };
+        let market = core::Market::with_rules(described.clone(), rules).map_err(|error| errors::market(&error))?;
         let observer = Mutex::new(core::Observer::new(market, bands.clone()));
-        Ok(Self { observer, bands, instruments })
+        Ok(Self { observer, bands, instruments, described, record })
     }
 
     #[getter]
@@ -57,14 +155,149 @@ impl Market {
         self.instruments.iter().map(|instrument| instrument.clone_ref(py)).collect()
     }
 
-    #[pyo3(signature = (tape, /))]
-    fn apply(&self, py: Python<'_>, tape: Py<Tape>) -> PyResult<()> {
-        let views = tape.get().batches.iter().map(view).collect::<PyResult<Vec<_>>>()?;
-        py.detach(|| {
-            let mut observer = self.lock();
-            views.iter().flat_map(crossbook::tape::TapeView::iter).for_each(|event| observer.apply(&event));
-        });
+    #[getter]
+    fn base_currency(&self) -> String {
+        self.lock().market().units().base.clone()
+    }
+
+    #[getter]
+    fn quote_currency(&self) -> String {
+        self.lock().market().units().quote.clone()
+    }
+
+    #[getter]
+    fn price_unit(&self) -> String {
+        self.lock().market().units().price.to_string()
+    }
+
+    #[getter]
+    fn size_unit(&self) -> String {
+        self.lock().market().units().size.to_string()
+    }
+
+    #[getter]
+    fn fees_bp(&self) -> Vec<f64> {
+        self.lock().market().fees().iter().map(|fee| *fee as f64 / 1e5).collect()
+    }
+
+    #[getter]
+    fn now(&self) -> Option<i64> {
+        self.lock().market().now().map(|now| now.0)
+    }
+
+    #[pyo3(signature = (tapes, /))]
+    fn apply(&self, py: Python<'_>, tapes: &Bound<'_, PyAny>) -> PyResult<()> {
+        let tapes = self::tapes(tapes)?;
+        if self.record {
+            self.play(py, &tapes, core::Observer::apply)
+        } else {
+            self.play(py, &tapes, |observer, event| {
+                observer.market_mut().apply(event);
+            })
+        }
+    }
+
+    #[pyo3(signature = (instrument, kind, side=None, price=0, size=0, /, *, ts_recv=0, ts_event=0, sequence=0, order_id=0, last=true, snapshot=false))]
+    #[allow(clippy::too_many_arguments)] // the fields of an event
+    fn apply_event(
+        &self,
+        instrument: u32,
+        kind: &str,
+        side: Option<u8>,
+        price: i64,
+        size: i64,
+        ts_recv: i64,
+        ts_event: i64,
+        sequence: u64,
+        order_id: u64,
+        last: bool,
+        snapshot: bool,
+    ) -> PyResult<()> {
+        if instrument as usize >= self.instruments.len() {
+            return Err(errors::data("no such instrument"));
+        }
+        let mut flags = if last { Flags::LAST } else { Flags::NONE };
+        if snapshot {
+            flags = flags.union(Flags::SNAPSHOT);
+        }
+        let event = Event {
+            ts_event: Nanos(ts_event),
+            ts_recv: Nanos(ts_recv),
+            sequence,
+            order_id,
+            price: Price(price),
+            size: Size(size),
+            instrument,
+            kind: event_kind(kind)?,
+            side: side.map(book::side).transpose()?,
+            flags,
+        };
+        let mut observer = self.lock();
+        if self.record {
+            observer.apply(&event);
+        } else {
+            observer.market_mut().apply(&event);
+        }
         Ok(())
+    }
+
+    #[pyo3(signature = (ts_recv, /))]
+    fn advance(&self, ts_recv: i64) {
+        self.lock().market_mut().advance(Nanos(ts_recv));
+    }
+
+    #[pyo3(signature = (tapes, /, *, every="change"))]
+    fn path(&self, py: Python<'_>, tapes: &Bound<'_, PyAny>, every: &str) -> PyResult<Table> {
+        let rows = match every {
+            "change" => Rows::Change,
+            "row" => Rows::Every,
+            _ => return Err(errors::data(format!("every {every:?}: expected \"change\" or \"row\""))),
+        };
+        let tapes = self::tapes(tapes)?;
+        let mut path = BestRows::default();
+        self.play(py, &tapes, |observer, event| path.take(observer.market_mut(), event, rows))?;
+        frames::path(path)
+    }
+
+    fn quote(&self) -> MarketQuote {
+        MarketQuote::of(self.lock().market())
+    }
+
+    #[getter]
+    fn statuses(&self) -> Vec<&'static str> {
+        frames::statuses(self.lock().market())
+    }
+
+    fn quotes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let table = frames::quotes(self.lock().market())?;
+        Table::polars(py, table)
+    }
+
+    #[pyo3(signature = (levels=10, /))]
+    fn book<'py>(&self, py: Python<'py>, levels: usize) -> PyResult<Bound<'py, PyAny>> {
+        let table = frames::book(self.lock().market(), levels)?;
+        Table::polars(py, table)
+    }
+
+    #[pyo3(signature = (levels=None, /, *, bands_bp=vec![1.0, 5.0, 10.0]))]
+    fn depth<'py>(
+        &self,
+        py: Python<'py>,
+        levels: Option<Bound<'py, PyAny>>,
+        bands_bp: Vec<f64>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let levels = match levels {
+            None => None,
+            Some(one) => Some(one.extract::<usize>().map(|one| vec![one]).or_else(|_| one.extract::<Vec<usize>>())?),
+        };
+        let table = frames::depth(self.lock().market(), levels, bands_bp)?;
+        Table::polars(py, table)
+    }
+
+    #[pyo3(signature = (side, count=10, /))]
+    fn levels(&self, side: u8, count: usize) -> PyResult<Vec<frames::Level>> {
+        let side = book::side(side)?;
+        Ok(self.lock().market().levels(side).take(count).map(frames::level).collect())
     }
 
     #[pyo3(signature = (instrument, /))]

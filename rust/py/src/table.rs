@@ -22,10 +22,12 @@ pub fn booleans(values: Vec<bool>) -> ArrayRef {
     Arc::new(BooleanArray::from(values))
 }
 
-/// A batch of named columns of one length.
+/// A batch of named columns of one length. Only columns with missing values are declared to have any.
 pub fn batch<'a>(columns: impl IntoIterator<Item = (&'a str, ArrayRef)>) -> PyResult<RecordBatch> {
-    let (fields, arrays): (Vec<_>, Vec<_>) =
-        columns.into_iter().map(|(name, array)| (Field::new(name, array.data_type().clone(), false), array)).unzip();
+    let (fields, arrays): (Vec<_>, Vec<_>) = columns
+        .into_iter()
+        .map(|(name, array)| (Field::new(name, array.data_type().clone(), array.null_count() > 0), array))
+        .unzip();
     RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(errors::data)
 }
 
@@ -79,6 +81,11 @@ impl Table {
 
     fn get(&self) -> MutexGuard<'_, Vec<RecordBatch>> {
         self.batches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As a Polars DataFrame.
+    pub fn polars(py: Python<'_>, table: Self) -> PyResult<Bound<'_, PyAny>> {
+        py.import("polars")?.call_method1("DataFrame", (table,))
     }
 
     /// Takes the batches away, so that their memory can be used again.

@@ -29,11 +29,11 @@ pub struct Quote {
 }
 
 impl Quote {
-    /// Whether both sides are present.
+    /// Whether both sides are present. A size below zero, which no book holds but a venue may send, is none.
     #[inline]
     #[must_use]
     pub const fn is_two_sided(&self) -> bool {
-        self.bid_size.0 != 0 && self.ask_size.0 != 0
+        self.bid_size.0 > 0 && self.ask_size.0 > 0
     }
 
     /// Whether both sides are present and the bid is at the ask or above it.
@@ -51,7 +51,7 @@ impl Quote {
             Side::Bid => (self.bid, self.bid_size),
             Side::Ask => (self.ask, self.ask_size),
         };
-        if size.0 == 0 { None } else { Some((price, size)) }
+        if size.0 <= 0 { None } else { Some((price, size)) }
     }
 }
 

@@ -147,7 +147,8 @@ pub struct ConsolidatedLevel {
 pub struct MarketDepth {
     /// Base currency, in common size units.
     pub base: i128,
-    /// Quote currency, in common price units times common size units.
+    /// Quote currency, in common price units times common size units: the sum over levels of common price times common
+    /// size, so of inverse contracts their rounded size. Saturated at 128 bits.
     pub quote: i128,
     /// Different prices.
     pub levels: usize,
@@ -282,7 +283,8 @@ impl Market {
             depth.levels += usize::from(new);
             depth.worst = Some(level.price);
             depth.base += i128::from(level.size);
-            depth.quote += i128::from(level.price) * i128::from(level.size);
+            // Prices and sizes near 2^63 add up to more than 128 bits at the third level.
+            depth.quote = depth.quote.saturating_add(i128::from(level.price) * i128::from(level.size));
         }
         depth.known = depth.worst.is_some_and(|worst| is_within(side, worst, self.consolidated_horizon(side)));
         depth

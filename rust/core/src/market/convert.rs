@@ -68,6 +68,9 @@ impl Units {
     /// [`MarketError`] if there is no instrument but rates, the bases differ, the units lie too far apart, or a rate's
     /// instrument does not trade its currency for the quote currency.
     pub fn common(instruments: &[Instrument], quote: &str, fx: &[(String, Rate)]) -> Result<Self, MarketError> {
+        for (currency, rate) in fx {
+            checked(currency, *rate, instruments, quote)?;
+        }
         let mut members = instruments.iter().enumerate().filter(|(index, _)| !is_rate(*index, fx)).map(|(_, one)| one);
         let first = members.next().ok_or(MarketError::Empty)?;
         let (mut own, mut price, mut size) = (i8::MAX, i8::MAX, i8::MAX);
@@ -119,12 +122,20 @@ fn rate_of(
     if one.quote == quote {
         return Ok(Some((Way::Same, Unit::ONE)));
     }
-    let Some((currency, rate)) = fx.iter().find(|(currency, _)| *currency == one.quote) else { return Ok(None) };
+    let found = fx.iter().find(|(currency, _)| *currency == one.quote);
+    found.map(|(currency, rate)| checked(currency, *rate, instruments, quote)).transpose()
+}
+
+/// How a currency becomes the market's, and what one integer of that rate means.
+fn checked(currency: &str, rate: Rate, instruments: &[Instrument], quote: &str) -> Result<(Way, Unit), MarketError> {
+    if currency == quote {
+        return Err(MarketError::OwnRate(currency.to_owned()));
+    }
     let index = match rate {
-        Rate::Fixed(unit) => return Ok(Some((Way::Times, *unit))),
-        Rate::Book(index) => *index,
+        Rate::Fixed(unit) => return Ok((Way::Times, unit)),
+        Rate::Book(index) => index,
     };
-    let wrong = |found: String| MarketError::Rate { currency: currency.clone(), quote: quote.to_owned(), found };
+    let wrong = |found: String| MarketError::Rate { currency: currency.to_owned(), quote: quote.to_owned(), found };
     let book = instruments.get(index).ok_or_else(|| wrong(format!("no instrument {index}")))?;
     let way = match (book.base.as_str(), book.quote.as_str()) {
         (base, other) if base == currency && other == quote => Way::Times,
@@ -132,7 +143,7 @@ fn rate_of(
         _ => return Err(wrong(book.name())),
     };
     // What it costs to take the rate is its price; a contract on it is not the currency itself.
-    if book.contract == Contract::Spot { Ok(Some((way, book.price_unit))) } else { Err(wrong(book.name())) }
+    if book.contract == Contract::Spot { Ok((way, book.price_unit)) } else { Err(wrong(book.name())) }
 }
 
 /// A positive fraction.

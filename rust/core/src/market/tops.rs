@@ -176,3 +176,81 @@ fn proceeds(bid: i64, fee: i64) -> i128 {
 fn outlay(ask: i64, fee: i64) -> i128 {
     i128::from(ask) * i128::from(BILLION) + i128::from(ask).abs() * i128::from(fee)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn equal_prices_are_the_first_venues_and_all_are_makers() {
+        let mut tops = Tops::new(vec![0; 4]);
+        assert_eq!((tops.best(), tops.cross()), ((NO_BID, NO_ASK), None));
+        for index in [2, 1, 3] {
+            tops.set(index, 100, 101);
+        }
+        assert_eq!((tops.best(), tops.makers()), ((100, 101), (0b1110, 0b1110)));
+        tops.set(0, 102, 103);
+        let cross = tops.cross();
+        assert_eq!(cross, Some(NetCross { buy: 1, sell: 0, edge: 1_000_000_000 }));
+    }
+
+    #[test]
+    fn a_venue_whose_own_book_is_crossed_trades_with_the_others_only() {
+        let mut tops = Tops::new(vec![0; 3]);
+        tops.set(1, 110, 90);
+        assert_eq!(tops.cross(), None);
+        tops.set(2, 95, 96);
+        assert_eq!(tops.cross(), Some(NetCross { buy: 2, sell: 1, edge: 14_000_000_000 }));
+    }
+
+    #[test]
+    fn fees_are_taken_from_both_legs_and_a_rebate_adds() {
+        let mut tops = Tops::new(vec![1_000_000, 1_000_000]); // 10 bp each
+        tops.set(0, 9_990, 10_000);
+        tops.set(1, 10_019, 10_020);
+        assert_eq!(tops.cross(), None, "19 of price against 10 and 10.019 of fees");
+        tops.set_fee(0, -1_000_000);
+        let edge = 10_019 * 999_000_000_i128 - 10_000 * 999_000_000_i128;
+        assert_eq!(tops.cross(), Some(NetCross { buy: 0, sell: 1, edge }));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+        #[test]
+        fn the_best_are_those_of_a_search(
+            fees in prop::collection::vec(-3_000_000_i64..3_000_000, 1..9),
+            steps in prop::collection::vec((0_usize..9, -20_i64..200, -20_i64..200, 0_u8..12), 1..80),
+        ) {
+            let mut tops = Tops::new(fees.clone());
+            let mut touches = vec![(NO_BID, NO_ASK); fees.len()];
+            let mut fees = fees;
+            for (venue, bid, ask, what) in steps {
+                let index = venue % fees.len();
+                match what {
+                    0 => (touches[index], _) = ((NO_BID, NO_ASK), tops.set(index, NO_BID, NO_ASK)),
+                    1 => (fees[index], _) = (bid, tops.set_fee(index, bid)),
+                    _ => (touches[index], _) = ((bid, ask), tops.set(index, bid, ask)),
+                }
+                let best = (touches.iter().map(|t| t.0).max().unwrap_or(NO_BID), touches.iter().map(|t| t.1).min().unwrap_or(NO_ASK));
+                prop_assert_eq!(tops.best(), best);
+                let mut edge = 0;
+                for (sell, (bid, _)) in touches.iter().enumerate().filter(|(_, touch)| touch.0 != NO_BID) {
+                    for (buy, (_, ask)) in touches.iter().enumerate().filter(|(at, touch)| *at != sell && touch.1 != NO_ASK) {
+                        edge = edge.max(proceeds(*bid, fees[sell]) - outlay(*ask, fees[buy]));
+                    }
+                }
+                match tops.cross() {
+                    None => prop_assert_eq!(edge, 0),
+                    Some(found) => {
+                        prop_assert_eq!(found.edge, edge);
+                        prop_assert!(found.buy != found.sell && edge > 0);
+                        let own = proceeds(touches[found.sell].0, fees[found.sell]) - outlay(touches[found.buy].1, fees[found.buy]);
+                        prop_assert_eq!(own, edge);
+                    }
+                }
+            }
+        }
+    }
+}
