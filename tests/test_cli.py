@@ -109,11 +109,11 @@ def test_start_and_end_are_iso_or_nanoseconds(demo: Path, tmp_path: Path, here: 
 
 
 def test_eight_digits_are_a_day_and_seventeen_are_nanoseconds() -> None:
-    assert cli._time("20240808") == cli._time("2024-08-08T00:00:00Z") == 1_723_075_200 * 10**9
-    assert cli._time("1" * 17) == int("1" * 17)
+    assert cli.time_of("20240808") == cli.time_of("2024-08-08T00:00:00Z") == 1_723_075_200 * 10**9
+    assert cli.time_of("1" * 17) == int("1" * 17)
     for text in ("1723075200", "1723075200000", "-1", "9" * 19):
         with pytest.raises(xb.DataError, match="expected ISO 8601"):
-            cli._time(text)
+            cli.time_of(text)
 
 
 @pytest.mark.parametrize(

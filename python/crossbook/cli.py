@@ -6,13 +6,13 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from crossbook import __version__, capture_cli, exchange_cli, record_cli
+from crossbook import __version__, capture_cli, exchange_cli, market_cli, record_cli
+from crossbook.cli_options import time_of
 from crossbook.errors import DataError, Error
 from crossbook.fakex import cli as fakex_cli
 
@@ -29,6 +29,8 @@ app.command()(capture_cli.replay)
 app.command()(capture_cli.verify)
 app.command()(capture_cli.convert)
 app.command()(capture_cli.venues)
+app.command()(market_cli.market)
+app.command()(market_cli.book)
 app.command()(fakex_cli.fakex)
 app.add_typer(exchange_cli.app, name="exchange")
 
@@ -50,26 +52,6 @@ def _root(
     ] = False,
 ) -> None:
     """How order flow at a primary exchange moves the book of a secondary one."""
-
-
-def _time(text: str | None) -> int | None:
-    """Nanoseconds since the epoch from an ISO 8601 time (UTC unless it says otherwise) or, from 17 digits on, of ns.
-
-    Fewer digits are a date or a mistake: 20240808 is a day. Raises `DataError`.
-    """
-    if text is None:
-        return None
-    if len(text) >= 17 and text.isascii() and text.isdigit() and int(text) < 1 << 63:
-        return int(text)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise DataError(
-            f"time {text!r}: expected ISO 8601 such as 2024-08-08T23:55:00, or ns since the epoch (17 digits or more)"
-        ) from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    # A float of seconds does not hold microseconds of this century exactly, so they go their own way.
-    return int(moment.replace(microsecond=0).timestamp()) * 1_000_000_000 + moment.microsecond * 1_000
 
 
 def _table(frame: pl.DataFrame, title: str) -> Table:
@@ -180,8 +162,8 @@ def study(
             primary=primary,
             secondary=secondary,
             clock=clock,  # type: ignore[arg-type]  # checked there
-            start=_time(start),
-            end=_time(end),
+            start=time_of(start),
+            end=time_of(end),
             fair_basis=fair_basis,  # type: ignore[arg-type]
             fees_bp=dict(_fee(text) for text in fee or []),
             untimed=untimed,  # type: ignore[arg-type]
