@@ -21,6 +21,10 @@ Batch: the top of the book after every row, from an empty book over snapshot and
 
 - crossbook: `pl.DataFrame(book.update_rows(side, price, size, levels=n))`; beside it with `out=` reused.
 - polars-order-book: `frame.select(top_n_levels_from_price_updates(price, qty, is_bid, n=n))`, the frame made before.
+- ninjabook has no batch: `process_raw` a row, then `best_bid` and `best_ask` (top 1) or `top_bids(n)` and
+  `top_asks(n)`, over the first 50,000 rows; prices and sizes as floats (units, tick 1), made before. Its answers are
+  objects, which are not kept: it is compared at the last of these rows.
+- hftbacktest shows levels only through the clock of a backtest: nothing to set beside a batch.
 """
 
 from __future__ import annotations
@@ -30,6 +34,7 @@ import sys
 from statistics import median
 from time import perf_counter_ns
 
+import ninjabook
 import numpy as np
 import polars as pl
 from benches import streams
@@ -229,6 +234,15 @@ def batches(stream: Stream, levels: int) -> dict[str, float]:
                 same = (expected[mine] == found[yours]).all()
                 assert same, f"{stream.name}: {yours} differs"
     ways = {"crossbook": ours, "crossbook, out= reused": ours_reused, "polars-order-book": theirs}
+    count = min(ROWS, len(side))
+    some = side[:count] == xb.BID, price[:count].astype(float), size[:count].astype(float)
+    calls = list(zip(*(column.tolist() for column in some), strict=True))
+    last = expected.row(count - 1, named=True)
+    assert ninja(calls, levels) == [
+        [(last[f"{name}{tail}"], last[f"{name}_size{tail}"]) for tail in tails if last[f"{name}_size{tail}"]]
+        for name in ("bid", "ask")
+        for tails in [[f"_{level}" for level in range(levels)] if levels > 1 else [""]]
+    ], f"{stream.name}: ninjabook differs"
     times: dict[str, list[float]] = {}
     for _ in range(BATCH_ROUNDS):
         for name, way in ways.items():
@@ -237,7 +251,28 @@ def batches(stream: Stream, levels: int) -> dict[str, float]:
             answer = way(book)
             times.setdefault(name, []).append((perf_counter_ns() - start) / len(side))
             del answer
+        start = perf_counter_ns()
+        ninja(calls, levels)
+        times.setdefault("ninjabook", []).append((perf_counter_ns() - start) / count)
     return {name: median(found) for name, found in times.items()}
+
+
+def ninja(rows: list[tuple[bool, float, float]], levels: int) -> list[list[tuple[int, int]]]:
+    """Every row and the top after it; gives the last top as integers."""
+    book = ninjabook.Orderbook(1.0)
+    process = book.process_raw
+    if levels == 1:
+        bids = asks = None
+        for is_bid, price, size in rows:
+            process(0, 1, False, is_bid, price, size)
+            bids, asks = book.best_bid, book.best_ask
+        best = [[] if side is None else [side] for side in (bids, asks)]
+    else:
+        best = [[], []]
+        for is_bid, price, size in rows:
+            process(0, 1, False, is_bid, price, size)
+            best = [book.top_bids(levels), book.top_asks(levels)]
+    return [[(int(level.price), int(level.size)) for level in side] for side in best]
 
 
 def main() -> None:
