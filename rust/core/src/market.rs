@@ -4,6 +4,7 @@
 mod consolidated;
 pub mod convert;
 mod cross;
+mod cycle;
 mod ladder;
 mod observe;
 mod path;
@@ -14,7 +15,13 @@ use thiserror::Error;
 
 pub use self::consolidated::{BestQuote, Consolidated, ConsolidatedLevel, MarketDepth, Merged, QuoteState, venues_of};
 use self::convert::{Conversion, NO_ASK, NO_BID, Rate, Units};
-pub use self::cross::{Cross, CrossRules, Crosses, FairBasis, FundingState};
+pub use self::cross::{
+    Capital, CellResult, Cross, CrossRules, Crosses, Delay, DepthCross, FairBasis, FundingState, GridRules, Holding,
+    Scan, ScanRules, Shot, run_delayed, walk,
+};
+pub use self::cycle::{
+    CycleError, CycleRules, Cycles, FoundCycle, Leg, MOST_CYCLES, PayingCycle, Plan, PlanLeg, cycles_now, plan,
+};
 pub use self::ladder::{LadderLevel, VenueLadder};
 pub use self::observe::{DepthRows, Observer, QuoteRows};
 pub use self::path::{BestRows, Rows};
@@ -82,6 +89,15 @@ pub enum MarketError {
         /// Its size unit.
         unit: String,
     },
+    /// A size or an amount of money does not fit 127 bits.
+    #[error("expected sizes, prices and amounts whose products fit 127 bits")]
+    Overflow,
+    /// A delay below zero or above 2^60 ns, 36 years.
+    #[error("expected delays from 0 to 2^60 ns, found {0}")]
+    Delay(i64),
+    /// A capital or holding below zero.
+    #[error("expected capitals and holdings of zero or more")]
+    Capital,
     /// A limit of staleness below zero.
     #[error("expected a limit of staleness of zero or more ns, found {0}")]
     Limit(i64),
@@ -109,6 +125,7 @@ pub struct Market {
     conversions: Vec<Conversion>,
     limits: Vec<i64>,
     units: Units,
+    fx: Vec<(String, Rate)>,
     tops: Tops,
     /// By instrument: the venues whose currency's rate is its book, as bits.
     needing: Vec<u64>,
@@ -186,6 +203,7 @@ impl Market {
             conversions,
             limits,
             units,
+            fx,
             needing,
             tops: Tops::new(fees),
             live: 0,
@@ -195,6 +213,20 @@ impl Market {
             factors,
             crosses: None,
         })
+    }
+
+    /// A market of the same instruments by the same rules, of which nothing is known yet.
+    ///
+    /// # Errors
+    /// None that this market did not give.
+    pub fn fresh(&self) -> Result<Self, MarketError> {
+        let rules = MarketRules {
+            quote: Some(self.units.quote.clone()),
+            fx: self.fx.clone(),
+            fees: self.fees().to_vec(),
+            stale_after: self.limits.clone(),
+        };
+        Self::with_rules(self.venues.iter().map(|venue| venue.instrument().clone()).collect(), rules)
     }
 
     /// Looks for crosses from here on.

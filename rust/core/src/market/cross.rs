@@ -4,8 +4,19 @@
 //! `bid · (1 − fee_sell) > ask · (1 + fee_buy) · fair`, where `fair` is the ratio of sell to buy price that holds no
 //! profit: 1 where both sides are the same claim. The comparison is exact, in 128-bit integers.
 
+mod delayed;
+mod depth;
+mod fair;
+mod grid;
+mod scan;
+pub mod walk;
+
+pub use self::delayed::run_delayed;
+pub use self::depth::{DepthCross, Shot};
+use self::fair::{Both, Fair};
+pub use self::grid::{Capital, CellResult, Delay, GridRules, Holding};
+pub use self::scan::{Scan, ScanRules};
 use super::MarketError;
-use crate::stats::RollingMedian;
 
 /// One, in parts per billion.
 const BILLION: i64 = 1_000_000_000;
@@ -85,11 +96,7 @@ struct Open {
 struct Pair {
     a: usize,
     b: usize,
-    basis: FairBasis,
-    median: RollingMedian,
-    first_sample: Option<i64>,
-    last_sample: i64,
-    next_sample: Option<i64>,
+    fair: Fair,
     /// A touch has changed at the present instant, and nobody has looked since.
     changed: bool,
     /// Open intervals: `[rung][direction]`, rung 0 being the instruments' own fees.
@@ -136,14 +143,7 @@ impl Crosses {
             .map(|&(a, b, basis)| Pair {
                 a: a.min(b),
                 b: a.max(b),
-                basis,
-                median: RollingMedian::new(match basis {
-                    FairBasis::RollingMedian { window, .. } => window,
-                    _ => 0,
-                }),
-                first_sample: None,
-                last_sample: i64::MIN,
-                next_sample: None,
+                fair: Fair::new(basis),
                 changed: false,
                 open: vec![[None; 2]; rules.ladder.len() + 1],
                 observed: 0,
@@ -245,7 +245,7 @@ type Touches = [Option<(i64, i64)>];
 
 impl Pair {
     /// Both touches in the common unit; `None` where a side is unknown.
-    fn touches(&self, touches: &Touches, factors: &[i64]) -> Option<[(i128, i128); 2]> {
+    fn touches(&self, touches: &Touches, factors: &[i64]) -> Option<Both> {
         let side = |i: usize| {
             let ((bid, ask), factor) = (touches.get(i).copied().flatten()?, i128::from(*factors.get(i)?));
             // A price of zero or less has no ratio to anything.
@@ -256,49 +256,16 @@ impl Pair {
 
     /// Samples what held from the last sample up to, but not at, `ts`.
     fn sample(&mut self, ts: i64, touches: &Touches, factors: &[i64]) {
-        let (FairBasis::RollingMedian { window, sample, .. }, Some(next)) = (self.basis, self.next_sample) else {
-            return;
-        };
-        let Some([(bid_a, ask_a), (bid_b, ask_b)]) = self.touches(touches, factors) else { return };
-        let ratio = (bid_b + ask_b).checked_mul(i128::from(BILLION)).map(|b| b / (bid_a + ask_a));
-        let Some(Ok(ratio)) = ratio.map(i64::try_from) else { return };
-        // Samples older than the window would only be dropped again.
-        let mut next = next.max(ts.saturating_sub(window));
-        while next < ts {
-            if next.saturating_sub(self.last_sample) > window {
-                self.first_sample = None;
-            }
-            self.median.push(next, ratio);
-            self.first_sample.get_or_insert(next);
-            self.last_sample = next;
-            next = next.saturating_add(sample.max(1));
-        }
-        self.next_sample = Some(next);
+        let both = self.touches(touches, factors);
+        self.fair.sample(ts, both);
     }
 
     /// The fair ratio of `b` to `a` in parts per billion.
     fn fair(&self, ts: i64, rules: &CrossRules, funding: &[Option<FundingState>]) -> Option<i64> {
-        match self.basis {
-            FairBasis::None => Some(BILLION),
-            FairBasis::RollingMedian { window, warm_up, .. } => {
-                self.first_sample.filter(|first| ts.saturating_sub(*first) >= warm_up)?;
-                if ts.saturating_sub(self.last_sample) > window { None } else { self.median.median() }
-            }
-            FairBasis::Funding => {
-                let premium = |i: usize| {
-                    if !rules.perpetual.get(i).copied()? {
-                        return Some(BILLION);
-                    }
-                    const PERIOD: i128 = 8 * 3_600 * 1_000_000_000;
-                    let state = funding.get(i).copied().flatten()?;
-                    let left = (i128::from(state.due) - i128::from(ts)).clamp(0, PERIOD);
-                    i64::try_from(i128::from(BILLION) + i128::from(state.rate) * left / PERIOD / 10).ok()
-                };
-                let (a, b) = (premium(self.a)?, premium(self.b)?);
-                i64::try_from(i128::from(b) * i128::from(BILLION) / i128::from(a.max(1))).ok()
-            }
-        }
-        .filter(|fair| *fair > 0)
+        let ends = [self.a, self.b];
+        // An instrument that the rules do not have has no fair price.
+        let perpetual = ends.map(|i| rules.perpetual.get(i).copied().unwrap_or(true));
+        self.fair.ratio(ts, perpetual, ends.map(|i| funding.get(i).copied().flatten()))
     }
 
     fn look(
@@ -311,7 +278,7 @@ impl Pair {
         found: &mut Vec<Cross>,
     ) {
         let both = self.touches(touches, factors);
-        self.next_sample = both.and(self.next_sample.or(Some(ts)));
+        self.fair.known(ts, both.is_some());
         let known = both.zip(self.fair(ts, rules, funding));
         let Some(([(bid_a, ask_a), (bid_b, ask_b)], fair)) = known else {
             self.close_all(ts, true, found);
