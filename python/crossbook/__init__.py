@@ -29,6 +29,7 @@ from crossbook._core import (
     __version__,
 )
 from crossbook.capture import Capture, open, read_instruments
+from crossbook.cycles import Cycles
 from crossbook.errors import (
     CaptureError,
     DataError,
@@ -52,6 +53,7 @@ __all__ = [
     "BID",
     "Capture",
     "CaptureError",
+    "Cycles",
     "DataError",
     "Error",
     "Exchange",

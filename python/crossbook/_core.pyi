@@ -10,6 +10,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from crossbook.crosses import Arbitrage
+
 __version__: str
 DEBUG_BUILD: bool
 LATENCY_RUN: int
@@ -18,6 +20,8 @@ __all__ = [
     "DEBUG_BUILD",
     "LATENCY_RUN",
     "CaptureWriter",
+    "CrossScan",
+    "Cycles",
     "Exchange",
     "Execution",
     "Fsync",
@@ -46,6 +50,7 @@ __all__ = [
     "latencies",
     "list_instruments",
     "listed",
+    "market_cycles",
     "protocols",
     "response",
     "survey",
@@ -419,6 +424,44 @@ class Market:
         """``(bid, bid_size, ask, ask_size, update id)`` by the newest id of quotes and depth; None if unknown."""
     def walk(self, instrument: int, side: int, size: int, /) -> tuple[int, int, int | None, int, bool]:
         """Take a size from a venue's side, beginning at its touch; see `PriceBook.walk`."""
+    def crosses(
+        self,
+        tapes: Tape | Iterable[Tape],
+        /,
+        *,
+        pairs: Iterable[tuple[str, str]] | None = ...,
+        fair_basis: str | None = ...,
+        costs: Any = ...,
+        depth: bool = ...,
+        end: int | None = ...,
+    ) -> pl.DataFrame:
+        """Every cross between venues with its size and profit; see `crossbook.crosses.crosses`."""
+    def arbitrage(
+        self,
+        tapes: Tape | Iterable[Tape],
+        /,
+        *,
+        capital: Sequence[Any],
+        latency_ms: Sequence[float] = ...,
+        order_delay_ms: Any = ...,
+        view_delay_ms: Any = ...,
+        clock_offset_ms: Mapping[str, float] | None = ...,
+        pairs: Iterable[tuple[str, str]] | None = ...,
+        fair_basis: str | None = ...,
+        costs: Any = ...,
+        seed: int = ...,
+        end: int | None = ...,
+    ) -> Arbitrage:
+        """What traders of every capital and latency make of the crosses; see `crossbook.crosses.arbitrage`."""
+    def cycles(
+        self,
+        *,
+        costs: Any = ...,
+        lengths: tuple[int, int] = ...,
+        home: Iterable[str] = ...,
+        stale_after: float = ...,
+    ) -> pl.DataFrame:
+        """The cycles over currencies that pay now; see `crossbook.cycles.market_cycles`."""
     def take_quotes(self) -> Table:
         """Rows since the last call: one per quote message, and per depth message or loss that moved the touch.
 
@@ -1102,6 +1145,107 @@ class CaptureWriter:
     @property
     def bytes_written(self) -> int:
         """Bytes of the file being written, on disk."""
+
+_PlanLeg: TypeAlias = tuple[int, bool, int, int, int, int, int, int]
+_Plan: TypeAlias = tuple[int, int, list[_PlanLeg]]
+
+@final
+class Cycles:
+    """Cycles over currencies; `crossbook.Cycles` makes it comfortable.
+
+    Fees in parts per billion, times in ns. A plan is ``(spent, received, trades)`` and a trade ``(instrument, bought,
+    size, worst price, paid, brought, fee, left over)``, amounts in 1e-18.
+    """
+
+    def __new__(
+        cls,
+        instruments: Sequence[Instrument],
+        /,
+        *,
+        fees: Sequence[int],
+        shortest: int,
+        longest: int,
+        home: Sequence[str],
+        stale_after: int,
+    ) -> Cycles:
+        """Raises `MarketError`."""
+    @property
+    def instruments(self) -> list[Instrument]:
+        """The instruments."""
+    def apply(self, tape: Tape, /) -> None:
+        """Apply a tape."""
+    def finish(self, ts: int, /) -> None:
+        """End the data."""
+    def take(self) -> list[tuple[int, int, int, bool, float, int, _Plan | None, _Plan | None]]:
+        """Intervals: cycle, start, end, censored, best edge in bp and when, worth at the start and then."""
+    def paying(self) -> list[tuple[int, float, _Plan | None]]:
+        """The cycles that pay now: cycle, edge in bp, worth."""
+    def any(self) -> bool:
+        """Whether any cycle of any length pays."""
+    def legs(self, cycle: int, /) -> list[tuple[int, bool]]:
+        """Instruments and whether each is bought. Raises `DataError`."""
+    @property
+    def now(self) -> int | None:
+        """The time of the last event."""
+    def __len__(self) -> int: ...
+
+def market_cycles(
+    market: Market,
+    /,
+    *,
+    fees: Sequence[int],
+    shortest: int,
+    longest: int,
+    home: Sequence[str],
+    stale_after: int,
+) -> list[tuple[list[tuple[int, bool]], float, _Plan | None]]:
+    """The cycles that pay at a market's books: legs, edge in bp, worth; see `Cycles`. Raises `MarketError`."""
+
+@final
+class CrossScan:
+    """Crosses with their depth, and traders; `crossbook.crosses` makes it comfortable.
+
+    Fees in parts per billion, fixed costs and capitals in 1e-18 of the quote currency, times in ns.
+    """
+
+    def __new__(
+        cls,
+        market: Market,
+        /,
+        *,
+        pairs: Sequence[tuple[int, int, str, tuple[int, int, int]]],
+        perpetual: Sequence[bool],
+        fees: Sequence[int] | None,
+        fixed: Sequence[int],
+        begin: int,
+        depth: bool,
+        traders: tuple[
+            Sequence[int | Sequence[tuple[int, int]]],
+            Sequence[int],
+            Sequence[tuple[Sequence[int], int]],
+            Sequence[int],
+            Sequence[int],
+        ]
+        | None,
+    ) -> CrossScan:
+        """Raises `MarketError`, `DataError`."""
+    @property
+    def size_unit(self) -> str:
+        """What one integer of a size means, in base currency."""
+    def apply(self, tape: Tape, /) -> None:
+        """Apply a tape whose events are seen as they happen."""
+    def run(self, tapes: Sequence[Tape], happened: NDArray[np.int64], seen: NDArray[np.int64], /) -> None:
+        """Apply tapes whose events happen and are seen at times of their own."""
+    def finish(self, ts: int, /) -> None:
+        """End the data. Raises `MarketError` if a sum did not fit."""
+    def take(self) -> Table:
+        """The crosses found so far: sizes in common units, money in decimals."""
+    def results(self) -> Table:
+        """A row a trader."""
+    def holdings(self) -> Table:
+        """A row a trader and instrument."""
+    def observed(self) -> list[tuple[int, int, int]]:
+        """For each pair the ns in which both touches and the fair basis were known."""
 
 def crosses(
     ts: NDArray[np.int64],

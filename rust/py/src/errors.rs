@@ -6,7 +6,7 @@ use std::path::Path;
 use crossbook::capture::CaptureError;
 use crossbook::exchange::{JournalError, SnapshotError};
 use crossbook::instrument::InstrumentError;
-use crossbook::market::MarketError;
+use crossbook::market::{CycleError, MarketError};
 use pyo3::prelude::*;
 
 /// The exceptions are classes of `crossbook.errors`, so that they can derive from `crossbook.Error` and from a builtin.
@@ -37,6 +37,11 @@ pub fn instrument(error: &InstrumentError) -> PyErr {
 /// Of a single change or of a tape's row.
 pub fn order_book(error: &impl Display) -> PyErr {
     python::OrderBookError::new_err(error.to_string())
+}
+
+/// Instruments and rules that make no cycles.
+pub fn cycle(error: &CycleError) -> PyErr {
+    python::MarketError::new_err(error.to_string())
 }
 
 pub fn market(error: &MarketError) -> PyErr {

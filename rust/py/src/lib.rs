@@ -2,6 +2,8 @@
 
 mod book;
 mod capture;
+mod crosses;
+mod cycles;
 mod errors;
 mod exchange;
 mod feed;
@@ -24,6 +26,8 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<instrument::Instrument>()?;
     m.add_class::<market::Market>()?;
     m.add_class::<market::MarketQuote>()?;
+    m.add_class::<crosses::CrossScan>()?;
+    m.add_class::<cycles::Cycles>()?;
     m.add_class::<capture::Replay>()?;
     m.add_class::<capture::CaptureWriter>()?;
     m.add_class::<feed::Session>()?;
@@ -36,6 +40,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(feed::current_protocol, m)?)?;
     m.add_function(wrap_pyfunction!(feed::list_instruments, m)?)?;
     m.add_function(wrap_pyfunction!(market::crosses, m)?)?;
+    m.add_function(wrap_pyfunction!(cycles::market_cycles, m)?)?;
     m.add_function(wrap_pyfunction!(order_book::follow, m)?)?;
     m.add("LATENCY_RUN", crossbook::latency::RUN)?;
     m.add_function(wrap_pyfunction!(latency::latencies, m)?)?;

@@ -8,18 +8,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use arrow_array::types::{Float64Type, Int64Type, UInt8Type, UInt32Type, UInt64Type};
 use crossbook::event::{Event, Flags, Kind};
-use crossbook::instrument::Instrument as Described;
 use crossbook::market::{self as core, BestRows, CrossRules, Crosses, FairBasis, MarketRules, Rows};
 use crossbook::units::{Nanos, Price, Size};
 use numpy::PyReadonlyArray1;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 pub use self::quote::MarketQuote;
 use crate::book::{self, Walked};
 use crate::errors;
 use crate::instrument::Instrument;
 use crate::table::{self, Table, booleans, column};
-use crate::tape::{Tape, view};
+use crate::tape::{Tape, places, view};
 
 /// Bid, bid size, ask, ask size, update id.
 type Touch = (i64, i64, i64, i64, u64);
@@ -37,7 +37,6 @@ pub struct Market {
     observer: Mutex<core::Observer>,
     bands: Vec<u32>,
     instruments: Vec<Py<Instrument>>,
-    described: Vec<Described>,
     /// Whether rows of quotes and depth are kept for `take_quotes` and `take_depth`.
     record: bool,
 }
@@ -45,36 +44,6 @@ pub struct Market {
 impl Market {
     pub fn lock(&self) -> MutexGuard<'_, core::Observer> {
         self.observer.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Where in this market each of a tape's instruments is; none if all are at their own index.
-    fn places(&self, tape: &Tape) -> PyResult<Option<Vec<u32>>> {
-        let same = |(ours, theirs): (&Py<Instrument>, &Py<Instrument>)| {
-            ours.is(theirs) || ours.get().inner == theirs.get().inner
-        };
-        if tape.instruments.len() <= self.instruments.len()
-            && self.instruments.iter().zip(tape.instruments.iter()).all(same)
-        {
-            return Ok(None);
-        }
-        let place = |theirs: &Py<Instrument>| {
-            let theirs = &theirs.get().inner;
-            if let Some(at) = self.described.iter().position(|ours| ours == theirs) {
-                return Ok(u32::try_from(at).unwrap_or(u32::MAX));
-            }
-            match self.described.iter().find(|ours| ours.name() == theirs.name()) {
-                Some(ours) => Err(errors::data(format!(
-                    "{}: expected the market's units and terms (price {}, size {}), found those of another tape (price {}, size {})",
-                    ours.name(),
-                    ours.price_unit,
-                    ours.size_unit,
-                    theirs.price_unit,
-                    theirs.size_unit
-                ))),
-                None => Ok(u32::MAX),
-            }
-        };
-        tape.instruments.iter().map(place).collect::<PyResult<_>>().map(Some)
     }
 
     /// The events of tapes in order, numbered as this market's instruments are, into `take`.
@@ -86,7 +55,7 @@ impl Market {
     ) -> PyResult<()> {
         for tape in tapes {
             let tape = tape.get();
-            let places = self.places(tape)?;
+            let places = places(&self.instruments, &tape.instruments)?;
             let views = tape.batches.iter().map(view).collect::<PyResult<Vec<_>>>()?;
             py.detach(|| {
                 let mut observer = self.lock();
@@ -145,13 +114,13 @@ impl Market {
             fees: options::fees(costs.as_ref(), &described)?,
             stale_after: options::stale_after(stale_after.as_ref(), &described)?,
         };
-        let market = core::Market::with_rules(described.clone(), rules).map_err(|error| errors::market(&error))?;
+        let market = core::Market::with_rules(described, rules).map_err(|error| errors::market(&error))?;
         let observer = Mutex::new(core::Observer::new(market, bands.clone()));
-        Ok(Self { observer, bands, instruments, described, record })
+        Ok(Self { observer, bands, instruments, record })
     }
 
     #[getter]
-    fn instruments(&self, py: Python<'_>) -> Vec<Py<Instrument>> {
+    pub fn instruments(&self, py: Python<'_>) -> Vec<Py<Instrument>> {
         self.instruments.iter().map(|instrument| instrument.clone_ref(py)).collect()
     }
 
@@ -316,6 +285,29 @@ impl Market {
         let observer = self.lock();
         let venue = observer.market().venues().get(instrument).ok_or_else(|| errors::data("no such instrument"))?;
         Ok(book::walked(venue.walk(side, Size(size))))
+    }
+
+    #[pyo3(signature = (tapes, /, **options))]
+    fn crosses<'py>(
+        slf: Bound<'py, Self>,
+        tapes: Bound<'py, PyAny>,
+        options: Option<Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("crossbook.crosses")?.getattr("crosses")?.call((slf, tapes), options.as_ref())
+    }
+
+    #[pyo3(signature = (tapes, /, **options))]
+    fn arbitrage<'py>(
+        slf: Bound<'py, Self>,
+        tapes: Bound<'py, PyAny>,
+        options: Option<Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("crossbook.crosses")?.getattr("arbitrage")?.call((slf, tapes), options.as_ref())
+    }
+
+    #[pyo3(signature = (**options))]
+    fn cycles<'py>(slf: Bound<'py, Self>, options: Option<Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("crossbook.cycles")?.getattr("market_cycles")?.call((slf,), options.as_ref())
     }
 
     fn take_quotes(&self) -> PyResult<Table> {

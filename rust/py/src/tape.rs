@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use arrow_array::RecordBatch;
 use arrow_array::types::{Int64Type, UInt8Type, UInt32Type, UInt64Type};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use crossbook::event::Kind;
+use crossbook::event::{Event, Kind};
 use crossbook::tape as core;
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PySlice};
@@ -53,6 +53,53 @@ pub fn view(batch: &RecordBatch) -> PyResult<core::TapeView<'_>> {
         side: table::values::<UInt8Type>(batch, "side")?,
         flags: table::values::<UInt8Type>(batch, "flags")?,
     })
+}
+
+/// Where among our instruments each of a tape's is; none if all are at their own index.
+pub fn places(ours: &[Py<Instrument>], theirs: &[Py<Instrument>]) -> PyResult<Option<Vec<u32>>> {
+    let same = |(a, b): (&Py<Instrument>, &Py<Instrument>)| a.is(b) || a.get().inner == b.get().inner;
+    if theirs.len() <= ours.len() && ours.iter().zip(theirs).all(same) {
+        return Ok(None);
+    }
+    let place = |one: &Py<Instrument>| {
+        if let Some(at) = ours.iter().position(|ours| same((ours, one))) {
+            return Ok(u32::try_from(at).unwrap_or(u32::MAX));
+        }
+        let name = one.get().inner.name();
+        match ours.iter().find(|ours| ours.get().inner.name() == name) {
+            Some(ours) => {
+                let (ours, theirs) = (&ours.get().inner, &one.get().inner);
+                Err(errors::data(format!(
+                    "{name}: expected the market's units and terms (price {}, size {}), found those of another tape (price {}, size {})",
+                    ours.price_unit, ours.size_unit, theirs.price_unit, theirs.size_unit
+                )))
+            }
+            None => Ok(u32::MAX),
+        }
+    };
+    theirs.iter().map(place).collect::<PyResult<_>>().map(Some)
+}
+
+/// A tape's events, numbered anew, without the GIL.
+pub fn apply(
+    py: Python<'_>,
+    tape: &Tape,
+    places: Option<&[u32]>,
+    take: impl FnOnce(&mut dyn Iterator<Item = Event>) + Send,
+) -> PyResult<()> {
+    let views = tape.batches.iter().map(view).collect::<PyResult<Vec<_>>>()?;
+    py.detach(|| {
+        let events = views.iter().flat_map(core::TapeView::iter);
+        match places {
+            None => take(&mut { events }),
+            Some(places) => take(&mut events.map(|event| renumbered(event, places))),
+        }
+    });
+    Ok(())
+}
+
+fn renumbered(event: Event, places: &[u32]) -> Event {
+    Event { instrument: places.get(event.instrument as usize).copied().unwrap_or(u32::MAX), ..event }
 }
 
 /// Market-data events in columns. Integers of units; see `instruments` for what one integer means.
