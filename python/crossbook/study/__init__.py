@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from crossbook.study.arbitrage import Surfaces, receive_only
 from crossbook.study.clocks import clock_path, clocks, impute_times
 from crossbook.study.crosses import cross_ladder, cross_share, crosses, default_fair_basis, find_crosses
 from crossbook.study.lead_lag import lead_lag, lead_lag_summary
@@ -11,6 +12,7 @@ from crossbook.study.study import Study
 
 __all__ = [
     "Study",
+    "Surfaces",
     "aggressor_orders",
     "basis",
     "basis_summary",
@@ -27,6 +29,7 @@ __all__ = [
     "lead_lag_summary",
     "mid_moves",
     "quotes",
+    "receive_only",
     "response",
     "responses",
     "touch_flow",

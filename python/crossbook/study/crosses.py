@@ -29,6 +29,8 @@ class Crosses:
 
     own: pl.DataFrame
     """Crosses net of the venues' own fees; see `crosses`."""
+    free: pl.DataFrame
+    """Crosses at the lowest total fee of the ladder, in the same columns; empty without a ladder."""
     ladder: pl.DataFrame
     """Counts and time shares by total fee; see `cross_ladder`."""
     observed_s: float
@@ -121,8 +123,12 @@ def find_crosses(
         .with_columns(time_share=pl.col("total_ms") * 1e6 / observed_ns if observed_ns else pl.lit(None, pl.Float64))
         .drop("rung")
     )
-    own = named.filter(pl.col("rung") == -1).drop("rung").sort("start", "end", maintain_order=True)
-    return Crosses(own, ladder, observed_ns / 1e9)
+    lowest = min(range(len(ladder_bp)), key=ladder_bp.__getitem__, default=0)
+    own, free = (
+        named.filter(pl.col("rung") == rung).drop("rung").sort("start", "end", maintain_order=True)
+        for rung in (-1, lowest)
+    )
+    return Crosses(own, free, ladder, observed_ns / 1e9)
 
 
 def crosses(

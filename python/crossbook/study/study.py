@@ -11,6 +11,7 @@ import polars as pl
 
 from crossbook._core import Market
 from crossbook.errors import DataError
+from crossbook.study.arbitrage import Surfaces, receive_only
 from crossbook.study.clocks import clock_path, clocks, impute_times
 from crossbook.study.crosses import Crosses, cross_share, default_fair_basis, find_crosses
 from crossbook.study.lead_lag import LeadLag, lead_lag_both
@@ -104,9 +105,12 @@ class Study:
     def _venues(self) -> list[Venue]:
         instruments = self.capture.instruments
         market = Market(instruments, bands=list(BANDS))
+        self._surfaces = self._traders()
         quote_rows, depth_rows, trade_rows, funding_rows = [], [], [], []
         for tape in self.capture.batches(progress=self._progress):
             market.apply(tape)
+            if self._surfaces is not None:
+                self._surfaces.apply(tape)
             quote_rows.append(pl.DataFrame(market.take_quotes()))
             depth_rows.append(pl.DataFrame(market.take_depth()))
             events = pl.DataFrame(tape)
@@ -135,6 +139,14 @@ class Study:
                     f"messages run from {first} to {last} UTC"
                 )
         return venues
+
+    def _traders(self) -> Surfaces | None:
+        """The traders, who need events as they come: only on our own clock, and only with two venues to trade on."""
+        instruments = self.capture.instruments
+        if self.clock != "recv" or len(instruments) < 2 or self.fair_basis == "funding":
+            return None
+        fees = [self.fees[one.name] for one in instruments]
+        return Surfaces(instruments, fees_bp=fees, fair_basis=self.fair_basis, start=self.start, end=self.end)
 
     def _venue(self, instrument: Instrument, rows: pl.DataFrame, depth: pl.DataFrame, trades: pl.DataFrame) -> Venue:
         # A book that was cleared or caught up did not move then: it is known again, that is all.
@@ -359,6 +371,35 @@ class Study:
             end=self.shared_end,
         )
 
+    @cached_property
+    def arbitrage(self) -> pl.DataFrame:
+        """Profit of traders over latency and capital; see `crossbook.study.Surfaces.surface`.
+
+        Empty on the event clock, since a trader acts on what he has received, and for the fair basis ``funding``.
+        """
+        self._venues  # noqa: B018 – the pass over the events
+        if self._surfaces is None:
+            return Surfaces.empty()
+        self._surfaces.finish(self.shared_end)
+        return self._surfaces.surface()
+
+    @cached_property
+    def receive_only(self) -> pl.DataFrame:
+        """Which crosses were there on our clock only; see `crossbook.study.receive_only`.
+
+        A row for the venues' own fees and one without fees: ``level, crosses, receive_only, both, unknown, share`` (of
+        those that are known). Empty on the event clock.
+        """
+        rows = []
+        if self.clock == "recv" and len(self._venues) > 1:
+            touches = [impute_times(venue.touches, venue.depth) for venue in self._venues]
+            for level, found in (("own", self.crosses), ("free", self._crosses.free)):
+                only, both, unknown = receive_only(touches, found)
+                share = only / (only + both) if only + both else None
+                rows.append((level, found.height, only, both, unknown, share))
+        schema = {"level": pl.String, "crosses": pl.UInt32, "receive_only": pl.UInt32, "both": pl.UInt32}
+        return pl.DataFrame(rows, schema=schema | {"unknown": pl.UInt32, "share": pl.Float64}, orient="row")
+
     @property
     def observed_s(self) -> float:
         """Seconds in which both touches and the fair basis were known."""
@@ -444,7 +485,7 @@ class Study:
         }
         parts = ["summary", "clocks", "clock_path", "basis", "depth", "lead_lag", "lead_lag_summary", "response"]
         if len(self._venues) > 1:
-            parts += ["crosses", "ladder"]
+            parts += ["crosses", "ladder", "arbitrage", "receive_only"]
         return found | {part: getattr(self, part) for part in parts}
 
     def to_parquet(self, directory: str | Path) -> Path:

@@ -71,4 +71,11 @@ def summarise(study: Study) -> pl.DataFrame:
         add("crosses", "crosses net of fees", "", study.crosses.height)
         add("crosses", "share of time crossed net of fees", "%", *share)
         add("crosses", "median duration", "ms", duration)
+        fees = "own" if study.crosses.height else "free"
+        of = "crosses" if fees == "own" else "crosses free of fees"
+        for (part,) in study.receive_only.filter(pl.col("level") == fees).select("share").iter_rows():
+            add("crosses", f"{of} on our clock only", "%", None if part is None else part * 100)
+        own = study.arbitrage.filter(pl.col("fees_level") == "own")
+        if own.height:
+            add("crosses", "best trader's profit net of fees", study.primary.instrument.quote, own["profit"].max())
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")

@@ -8,6 +8,7 @@ import polars as pl
 
 from crossbook.study.crosses import WINDOW_S, default_fair_basis
 from crossbook.study.summary import HEADLINE_MS
+from crossbook.viz import arbitrage as drawn
 from crossbook.viz import plots
 from crossbook.viz.report import Section, render
 from crossbook.viz.theme import number
@@ -48,6 +49,8 @@ def write_report(study: Study, path: Path) -> Path:
     sections = [_clocks(study), _quotes(study), _lead_lag(study), _response(study)]
     if len(study.capture.instruments) > 1:
         sections.append(_crosses(study))
+        if not study.arbitrage.is_empty():
+            sections.append(_arbitrage(study))
     ts = pl.concat([study.primary.touches, study.secondary.touches])[f"ts_{study.clock}"]
     span = pl.Series([ts.min(), ts.max()]).cast(pl.Datetime("ns")).dt.to_string("%Y-%m-%d %H:%M:%S")
     first, last = span
@@ -233,4 +236,50 @@ def _crosses(study: Study) -> Section:
         f"where both venues were watched; the interval is a bootstrap of {study.block_s:.3g} s blocks. Size, latency "
         "and capital are not counted here.",
         ladder.drop("total_ms"),
+    )
+
+
+def _arbitrage(study: Study) -> Section:
+    frame, currency = study.arbitrage, study.primary.instrument.quote
+    own = frame.filter(pl.col("fees_level") == "own")
+    total = sum(study.fees.values())
+    # Where the own fees leave nothing to trade, what would be there without them says why.
+    level, fees = ("own", f"net of {total:g} bp of taker fees") if own["tried"].sum() else ("free", "free of fees")
+    shown = frame.filter(pl.col("fees_level") == level)
+    best = shown.sort("profit", descending=True).row(0, named=True)
+    least, most = (float(one) for one in shown.select(pl.min("latency_ms"), pl.max("latency_ms").alias("most")).row(0))
+    richest = shown.filter(pl.col("capital") == shown["capital"].max())
+    gone = richest.filter(pl.col("profit") <= 0).sort("latency_ms")
+    lead = f"Net of {total:g} bp of taker fees nobody traded. " if level == "free" else ""
+    until = (
+        f"At {gone['latency_ms'][0]:g} ms the one with the most capital lost money."
+        if gone.height
+        else f"The one with the most capital won {number(richest.sort('latency_ms')['profit'][-1], 3)} {currency} at "
+        f"{most:g} ms."
+    )
+    clocks = study.receive_only.filter(pl.col("level") == level).row(0, named=True)
+    confirmed = ""
+    if clocks["share"] is not None:
+        confirmed = (
+            f" Of {clocks['receive_only'] + clocks['both']:,} crosses at the touch {clocks['receive_only']:,} "
+            f"({number(clocks['share'] * 100, 3)} %) were there on our receive clock only: on the exchanges' clocks "
+            "their two quotes never stood at the same time."
+        )
+    trades = (
+        "These are convergence trades: profit is against the fair basis, not locked in. "
+        if study.fair_basis != "none" or default_fair_basis(*study.capture.instruments) != "none"
+        else ""
+    )
+    return Section(
+        "What capital and latency make of it",
+        [drawn.surface(shown, currency=currency, fees=fees), drawn.costs(richest, currency=currency)],
+        f"{number(best['profit'], 3)} {currency}",
+        f"{lead}The best of {shown.height} traders, with {number(best['capital'])} {currency} and "
+        f"{best['latency_ms']:g} ms, won that {fees} in {best['tried']:,} trades. {until}{confirmed}",
+        f"{trades}A trader takes a cross with two orders that arrive after the latency, {least:g} ms at least; each "
+        "fills what is there then up to the price that was seen, and an unmatched rest is sent back to its venue. "
+        "Size that he took is not there again before its price was empty. Inventories start half in cash and half in"
+        " base currency and are never moved between venues. Latency is counted from our receipt of a message. Books "
+        "silent for 5 s are left out. Other quote currencies are taken at par.",
+        shown.drop("fees_level", "fixed", "unclosed", "planned", "volume"),
     )
