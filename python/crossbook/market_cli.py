@@ -56,7 +56,7 @@ def market(
     from rich.console import Console
     from rich.live import Live
 
-    opened, made = _open(captures, only, fx, quote, fee, stale, instruments)
+    opened, made = open_market(captures, only, fx, quote, fee, stale, instruments)
     start = time_of(at)
     console = Console(stderr=True)
     live = Live(console=console, auto_refresh=False) if not as_json and sys.stderr.isatty() else None
@@ -103,7 +103,7 @@ def book(
     as_json: AsJson = False,
 ) -> None:
     """Show a book as it stood at a time, of one venue (-i NAME) or of all as one. Without --at: at the end."""
-    opened, made = _open(captures, only, fx, quote, fee, stale, instruments)
+    opened, made = open_market(captures, only, fx, quote, fee, stale, instruments)
     until = time_of(at)
     seen = False
     for tape, reached in _tapes(opened, until, rows=65_536):
@@ -127,7 +127,7 @@ def _names(captures: list[Path]) -> str:
     return ", ".join(map(str, captures))
 
 
-def _open(
+def open_market(
     captures: list[Path],
     only: list[str] | None,
     fx: list[str] | None,
@@ -136,6 +136,7 @@ def _open(
     stale: float,
     instruments: Path | None,
 ) -> tuple[Capture, Market]:
+    """The captures as one, and a market of their instruments by the options of a command line."""
     import crossbook as xb
 
     opened = xb.open(captures, instruments=instruments)
