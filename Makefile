@@ -54,6 +54,7 @@ slow: $(VENV)/tested
 	CROSSBOOK_SLOW=10 CROSSBOOK_FUZZ_SECONDS=60 cargo test --release -p crossbook
 	$(BIN)/python -m tests.fakex.campaign --seeds 1000 --jobs 2 --table docs/faults.md
 	$(BIN)/python -m tests.market.campaign --events 2000000
+	$(BIN)/python -m tests.crosses.campaign --events 2000000
 	$(BIN)/python -m tests.fakex.soak --seconds 900
 
 clean:
