@@ -22,6 +22,8 @@ from crossbook._core import (
     PriceBook,
     ProRata,
     Recovered,
+    Route,
+    RouteLeg,
     Rules,
     Table,
     Tape,
@@ -32,19 +34,21 @@ from crossbook.capture import Capture, open, read_instruments
 from crossbook.cycles import Cycles
 from crossbook.errors import (
     CaptureError,
+    CostError,
     DataError,
     Error,
     InstrumentError,
     JournalError,
     MarketError,
     OrderBookError,
+    RouteError,
     SnapshotError,
 )
 from crossbook.exchange import read_rules
 from crossbook.queue import queue_position
 
 if TYPE_CHECKING:
-    from crossbook import feeds
+    from crossbook import costs, feeds, routing
     from crossbook.feeds import Recorder
     from crossbook.study import Study
 
@@ -53,6 +57,7 @@ __all__ = [
     "BID",
     "Capture",
     "CaptureError",
+    "CostError",
     "Cycles",
     "DataError",
     "Error",
@@ -73,6 +78,9 @@ __all__ = [
     "ProRata",
     "Recorder",
     "Recovered",
+    "Route",
+    "RouteError",
+    "RouteLeg",
     "Rules",
     "SnapshotError",
     "Study",
@@ -80,11 +88,13 @@ __all__ = [
     "Tape",
     "Tier",
     "__version__",
+    "costs",
     "feeds",
     "open",
     "queue_position",
     "read_instruments",
     "read_rules",
+    "routing",
 ]
 
 BID = 0
@@ -102,6 +112,10 @@ def __getattr__(name: str) -> object:
         from crossbook.study import Study
 
         return Study
+    if name in {"costs", "routing"}:
+        from importlib import import_module
+
+        return import_module(f"crossbook.{name}")
     # Sockets and REST take a third of a second to import.
     if name in {"Recorder", "feeds"}:
         from importlib import import_module

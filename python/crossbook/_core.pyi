@@ -10,7 +10,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from crossbook.costs import Cost, State
+from crossbook.costs import Number as _Number
 from crossbook.crosses import Arbitrage
+from crossbook.routing import Constraints
 
 __version__: str
 DEBUG_BUILD: bool
@@ -20,6 +23,7 @@ __all__ = [
     "DEBUG_BUILD",
     "LATENCY_RUN",
     "CaptureWriter",
+    "CostSchedule",
     "CrossScan",
     "Cycles",
     "Exchange",
@@ -35,6 +39,8 @@ __all__ = [
     "ProRata",
     "Recovered",
     "Replay",
+    "Route",
+    "RouteLeg",
     "Rules",
     "Session",
     "Table",
@@ -44,6 +50,7 @@ __all__ = [
     "crosses",
     "current_protocol",
     "follow",
+    "highest_base_fee",
     "hy_at",
     "hy_contrast",
     "identify",
@@ -51,6 +58,8 @@ __all__ = [
     "list_instruments",
     "listed",
     "market_cycles",
+    "next_base_fee",
+    "place",
     "protocols",
     "response",
     "survey",
@@ -462,6 +471,34 @@ class Market:
         stale_after: float = ...,
     ) -> pl.DataFrame:
         """The cycles over currencies that pay now; see `crossbook.cycles.market_cycles`."""
+    def set_costs(self, costs: Mapping[str, Cost], /, state: State) -> None:
+        """What trading at these instruments costs a taker from here on, for `route`: fees, gas and whatever else.
+
+        Instruments are named as in `costs` of the market. Costs are folded once, in this state of `crossbook.costs`:
+        set them again when gas prices or the volume change. Raises `CostError`, `DataError`.
+        """
+    def route(
+        self,
+        side: Literal["buy", "sell", "bid", "ask", 0, 1],
+        size: _Number | None = None,
+        /,
+        *,
+        notional: _Number | None = None,
+        limit: _Number | None = None,
+        constraints: Constraints | None = None,
+        partial: bool = False,
+        max_nodes: int = 10_000,
+    ) -> Route:
+        """Split an order over the venues that count now, at the least cost net of taker fees or what `set_costs` said.
+
+        Either a `size` in base currency, or a `notional` in quote currency: as much as it buys, costs included, or as
+        sells without bringing more, net of costs. `limit` is the worst price, before costs. As much of the size as can
+        be traded comes first, then the least cost. Numbers are exact decimals: a float stands for the decimal that it
+        prints as.
+
+        `max_nodes` limits the search; beyond it the route says how far from optimal it is at most. Raises `RouteError`,
+        with what can be traded in its `route`, if that is less than was wanted, unless `partial`.
+        """
     def take_quotes(self) -> Table:
         """Rows since the last call: one per quote message, and per depth message or loss that moved the touch.
 
@@ -1322,3 +1359,166 @@ def latencies(
     Frames are ``(instrument, receive ns, JSON)``. A sample of ``book_run`` is `LATENCY_RUN` updates in a row. Raises
     `MarketError`.
     """
+
+@final
+class RouteLeg:
+    """One venue's part of a `Route`."""
+
+    @property
+    def instrument(self) -> str:
+        """``venue:symbol``."""
+    @property
+    def size(self) -> float:
+        """Base currency; of inverse contracts rounded down."""
+    @property
+    def order_size(self) -> str:
+        """Size of the order to send, exact, in what the venue counts: base currency or contracts."""
+    @property
+    def order_price(self) -> str:
+        """The worst of the venue's prices that it reaches, exact: the limit of the order to send."""
+    @property
+    def notional(self) -> float:
+        """Paid or received before costs, in the market's quote currency."""
+    @property
+    def cost(self) -> float:
+        """What trading it costs, in the market's quote currency."""
+    @property
+    def average(self) -> float:
+        """Average price before costs, in quote currency per base currency."""
+    @property
+    def worst(self) -> float:
+        """The worst price before costs."""
+    @property
+    def marginal(self) -> float:
+        """What the last lot costs or brings, net of proportional costs, in quote currency per base currency."""
+
+@final
+class Route:
+    """How an order is split over venues. Amounts are in the market's quote currency, sizes in base currency."""
+
+    @property
+    def side(self) -> Literal["buy", "sell"]:
+        """What it does."""
+    @property
+    def legs(self) -> list[RouteLeg]:
+        """The parts, in the order of the market's instruments."""
+    @property
+    def left_out(self) -> list[tuple[str, str]]:
+        """Venues that take no part and why: a status that is not ``live``, ``denied``, or ``lot`` (too fine)."""
+    @property
+    def wanted(self) -> float:
+        """The size wanted; of a notional, what it comes to."""
+    @property
+    def filled(self) -> float:
+        """The size traded."""
+    @property
+    def shortfall(self) -> Literal["liquidity", "limit", "constraints", "lots", "contracts"] | None:
+        """Why that is less: the known levels end, further ones are beyond the limit, sizes, balances or the number of
+        venues are used up, less than a lot is left, or less than one inverse contract or a lot beside it."""
+    @property
+    def notional(self) -> float:
+        """Paid or received before costs."""
+    @property
+    def cost(self) -> float:
+        """Costs of all legs."""
+    @property
+    def total(self) -> float:
+        """Paid with costs, or received net of them."""
+    @property
+    def exact(self) -> tuple[str, str, str, str]:
+        """Size traded, notional, cost and total as exact decimal text."""
+    @property
+    def average(self) -> float:
+        """Average price before costs."""
+    @property
+    def marginal(self) -> float:
+        """Net price of the last of the size where lots could be split: the dual price of the size."""
+    @property
+    def slippage_mid_bp(self) -> float:
+        """By how much the average price is worse than the middle of the market's best bid and ask, bp."""
+    @property
+    def slippage_touch_bp(self) -> float:
+        """By how much it is worse than the best price of the side, bp."""
+    @property
+    def is_optimal(self) -> bool:
+        """Whether it is proven that no split trades more, or as much for less."""
+    @property
+    def gap(self) -> float | None:
+        """By how much a better split of the same size could be cheaper at most; None if not known."""
+    @property
+    def nodes(self) -> int:
+        """Nodes that the search looked at."""
+    def to_polars(self) -> pl.DataFrame:
+        """The legs, a row each."""
+    def __len__(self) -> int: ...
+
+def place(
+    *,
+    size: int,
+    half_spread: float,
+    fee: float,
+    impact: float,
+    under: float,
+    over: float,
+    queues: Sequence[tuple[int, float, float | None, Sequence[int]]],
+) -> tuple[int, list[int], float, list[float], float]:
+    """See `crossbook.routing.place`; queues are (ahead, rebate, mean of a Poisson outflow or None, samples)."""
+
+_Liquidity: TypeAlias = Literal["maker", "taker"]
+_CostState: TypeAlias = tuple[str, str | None, str | None, int | None, tuple[int, int, int] | None, int, int]
+
+@final
+class CostSchedule:
+    """A sum of costs; `crossbook.costs` makes them. Rates are parts per billion, amounts exact decimal text.
+
+    A state is (30-day volume, base ask, native ask, base fee in wei, (funding rate in 1e-10, due, interval), now,
+    holding), times in ns. Errors are `CostError`.
+    """
+
+    @staticmethod
+    def base_of(venue: str) -> CostSchedule:
+        """What a venue charges at its base tier."""
+    @staticmethod
+    def tiers(tiers: Sequence[tuple[str, int, int]]) -> CostSchedule:
+        """Tiers of (volume, maker, taker), ascending, the first from 0."""
+    @staticmethod
+    def proportional(rate: int) -> CostSchedule:
+        """A proportional fee."""
+    @staticmethod
+    def fixed(fee: str) -> CostSchedule:
+        """A fixed fee in quote currency."""
+    @staticmethod
+    def transfer(currency: str, fixed: str, rate: int, time: int) -> CostSchedule:
+        """A transfer: fixed fee in ``base``, ``quote`` or ``native`` currency, rate of the notional, time in ns."""
+    @staticmethod
+    def funding() -> CostSchedule:
+        """Funding of a perpetual."""
+    @staticmethod
+    def borrow(rate: int, period: int) -> CostSchedule:
+        """Interest at a rate for each period of so many ns."""
+    @staticmethod
+    def gas(used: int, priority_fee: int, fee_cap: int | None) -> CostSchedule:
+        """Gas by EIP-1559, fees in wei per gas."""
+    @staticmethod
+    def rollup(size: int, fee: str) -> CostSchedule:
+        """What a rollup charges for so many bytes, in its own currency."""
+    @staticmethod
+    def sum(parts: Sequence[CostSchedule]) -> CostSchedule:
+        """Several as one."""
+    @property
+    def time(self) -> int:
+        """How long it takes, ns."""
+    def cost(self, side: int, maker_or_taker: _Liquidity, notional: str, state: _CostState) -> str:
+        """What a trade of so much notional costs, in quote currency."""
+    def breakdown(
+        self, side: int, maker_or_taker: _Liquidity, notional: str, state: _CostState
+    ) -> list[tuple[str, str]]:
+        """What each part costs, by name."""
+    def affine(self, side: int, maker_or_taker: _Liquidity, state: _CostState) -> tuple[int, str]:
+        """The cost as (rate, fixed): ``rate · notional + fixed``."""
+
+def next_base_fee(base_fee: int, gas_used: int, gas_limit: int, /) -> int:
+    """Base fee of the next block, wei per gas, by EIP-1559."""
+
+def highest_base_fee(base_fee: int, blocks: int, /) -> int:
+    """The highest base fee, wei per gas, that a block so many blocks later can have."""

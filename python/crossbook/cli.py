@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from crossbook import __version__, capture_cli, crosses_cli, exchange_cli, market_cli, record_cli
+from crossbook import __version__, capture_cli, crosses_cli, exchange_cli, market_cli, record_cli, route_cli
 from crossbook.cli_options import time_of
 from crossbook.errors import DataError, Error
 from crossbook.fakex import cli as fakex_cli
@@ -32,6 +32,7 @@ app.command()(capture_cli.venues)
 app.command()(market_cli.market)
 app.command()(market_cli.book)
 app.command()(crosses_cli.crosses)
+app.command()(route_cli.route)
 app.command()(fakex_cli.fakex)
 app.add_typer(exchange_cli.app, name="exchange")
 

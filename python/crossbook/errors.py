@@ -1,5 +1,12 @@
 """What can go wrong, as exceptions with one base."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from crossbook._core import Route
+
 
 class Error(Exception):
     """Base of every exception of crossbook."""
@@ -13,6 +20,10 @@ class CaptureError(Error):
     """A capture cannot be read at all. What is wrong with single frames is in ``Capture.faults`` instead."""
 
 
+class CostError(Error, ValueError):
+    """A cost cannot be stated: a fee out of range, tiers out of order, a price that is missing."""
+
+
 class InstrumentError(Error, ValueError):
     """An instrument is unknown, ambiguous or not described well enough."""
 
@@ -23,6 +34,14 @@ class OrderBookError(Error, ValueError):
 
 class MarketError(Error, ValueError):
     """Instruments do not make a market."""
+
+
+class RouteError(Error, ValueError):
+    """An order cannot be routed, or not all of it: then `route` is what can be."""
+
+    def __init__(self, message: str, route: Route | None = None) -> None:
+        super().__init__(message)
+        self.route = route
 
 
 class SnapshotError(Error, ValueError):

@@ -8,6 +8,8 @@ mod cycle;
 mod ladder;
 mod observe;
 mod path;
+pub mod placement;
+pub mod route;
 mod tops;
 mod touch;
 

@@ -14,8 +14,10 @@ use crossbook::exchange::{Command, Exchange, Rules};
 use crossbook::feed::Outcome;
 use crossbook::feed::{Protocol, Session};
 use crossbook::instrument::{Instrument, Venue};
+use crossbook::market::Market;
+use crossbook::market::route::{MarketRouter, Request};
 use crossbook::tape::Tape;
-use crossbook::units::Nanos;
+use crossbook::units::{Nanos, Side};
 
 /// The system's allocator, counting by thread, so that the test harness does not disturb.
 struct Counting;
@@ -176,4 +178,26 @@ fn two_hundred_thousand_warm_plain_commands_match_without_an_allocation() {
     assert_eq!(allocations(|| play(rest)), 0);
     eprintln!("{executions} executions, {} orders rest", exchange.len());
     assert!(executions > 400_000 && exchange.len() > RESTING / 2);
+}
+
+#[test]
+fn a_warm_router_routes_over_a_market_without_an_allocation() {
+    let instrument = Instrument::builtin(Venue::BinanceUsdm, "BTCUSDT").expect("built in");
+    let mut feed = Session::new(Protocol::current(instrument.venue), [(0, &instrument)]);
+    let mut tape = Tape::default();
+    feed.on_frame(Nanos(1), snapshot(1).as_bytes(), &mut tape).expect("a snapshot");
+    let mut market = Market::new(vec![instrument.clone(), instrument]).expect("a market");
+    for event in tape.view().iter() {
+        market.apply(&event);
+        market.apply(&crossbook::event::Event { instrument: 1, ..event });
+    }
+    let mut router = MarketRouter::new();
+    let mut route = || {
+        for (side, size) in [(Side::Bid, 400_000), (Side::Ask, 900_000), (Side::Bid, 1), (Side::Bid, 1_300_000)] {
+            let found = market.route(&mut router, &Request::size(side, size)).expect("a route");
+            assert!(found.filled == size && found.is_optimal, "{found:?}");
+        }
+    };
+    assert!(allocations(&mut route) > 0);
+    assert_eq!(allocations(&mut route), 0);
 }

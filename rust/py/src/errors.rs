@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::path::Path;
 
 use crossbook::capture::CaptureError;
+use crossbook::cost::CostError;
 use crossbook::exchange::{JournalError, SnapshotError};
 use crossbook::instrument::InstrumentError;
 use crossbook::market::{CycleError, MarketError};
@@ -13,11 +14,13 @@ use pyo3::prelude::*;
 #[allow(missing_docs)]
 mod python {
     pyo3::import_exception!(crossbook.errors, CaptureError);
+    pyo3::import_exception!(crossbook.errors, CostError);
     pyo3::import_exception!(crossbook.errors, DataError);
     pyo3::import_exception!(crossbook.errors, InstrumentError);
     pyo3::import_exception!(crossbook.errors, JournalError);
     pyo3::import_exception!(crossbook.errors, MarketError);
     pyo3::import_exception!(crossbook.errors, OrderBookError);
+    pyo3::import_exception!(crossbook.errors, RouteError);
     pyo3::import_exception!(crossbook.errors, SnapshotError);
 }
 
@@ -28,6 +31,10 @@ pub fn data(message: impl ToString) -> PyErr {
 
 pub fn capture(error: &CaptureError) -> PyErr {
     python::CaptureError::new_err(error.to_string())
+}
+
+pub fn cost(error: &CostError) -> PyErr {
+    python::CostError::new_err(error.to_string())
 }
 
 pub fn instrument(error: &InstrumentError) -> PyErr {
@@ -61,4 +68,9 @@ pub fn closed(path: &Path) -> PyErr {
 
 pub fn snapshot(error: &SnapshotError) -> PyErr {
     python::SnapshotError::new_err(error.to_string())
+}
+
+/// With what could be routed, if anything could.
+pub fn route(message: String, partial: Option<Py<PyAny>>) -> PyErr {
+    python::RouteError::new_err((message, partial))
 }

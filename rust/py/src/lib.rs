@@ -2,6 +2,7 @@
 
 mod book;
 mod capture;
+mod cost;
 mod crosses;
 mod cycles;
 mod errors;
@@ -11,6 +12,8 @@ mod instrument;
 mod latency;
 mod market;
 mod order_book;
+mod placement;
+mod route;
 mod stats;
 mod table;
 mod tape;
@@ -28,7 +31,10 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<market::MarketQuote>()?;
     m.add_class::<crosses::CrossScan>()?;
     m.add_class::<cycles::Cycles>()?;
+    m.add_class::<route::Route>()?;
+    m.add_class::<route::RouteLeg>()?;
     m.add_class::<capture::Replay>()?;
+    m.add_class::<cost::CostSchedule>()?;
     m.add_class::<capture::CaptureWriter>()?;
     m.add_class::<feed::Session>()?;
     m.add_class::<table::Table>()?;
@@ -39,9 +45,12 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(feed::protocols, m)?)?;
     m.add_function(wrap_pyfunction!(feed::current_protocol, m)?)?;
     m.add_function(wrap_pyfunction!(feed::list_instruments, m)?)?;
+    m.add_function(wrap_pyfunction!(cost::highest_base_fee, m)?)?;
+    m.add_function(wrap_pyfunction!(cost::next_base_fee, m)?)?;
     m.add_function(wrap_pyfunction!(market::crosses, m)?)?;
     m.add_function(wrap_pyfunction!(cycles::market_cycles, m)?)?;
     m.add_function(wrap_pyfunction!(order_book::follow, m)?)?;
+    m.add_function(wrap_pyfunction!(placement::place, m)?)?;
     m.add("LATENCY_RUN", crossbook::latency::RUN)?;
     m.add_function(wrap_pyfunction!(latency::latencies, m)?)?;
     exchange::register(m)?;

@@ -12,12 +12,14 @@ use crossbook::market::{self as core, BestRows, CrossRules, Crosses, FairBasis, 
 use crossbook::units::{Nanos, Price, Size};
 use numpy::PyReadonlyArray1;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyMapping};
 
+pub use self::options::is_named;
 pub use self::quote::MarketQuote;
 use crate::book::{self, Walked};
 use crate::errors;
 use crate::instrument::Instrument;
+use crate::route::{self, Asked, Route, Routing};
 use crate::table::{self, Table, booleans, column};
 use crate::tape::{Tape, places, view};
 
@@ -39,6 +41,7 @@ pub struct Market {
     instruments: Vec<Py<Instrument>>,
     /// Whether rows of quotes and depth are kept for `take_quotes` and `take_depth`.
     record: bool,
+    routing: Mutex<Routing>,
 }
 
 impl Market {
@@ -116,7 +119,8 @@ impl Market {
         };
         let market = core::Market::with_rules(described, rules).map_err(|error| errors::market(&error))?;
         let observer = Mutex::new(core::Observer::new(market, bands.clone()));
-        Ok(Self { observer, bands, instruments, record })
+        let routing = Mutex::default();
+        Ok(Self { observer, bands, instruments, record, routing })
     }
 
     #[getter]
@@ -308,6 +312,36 @@ impl Market {
     #[pyo3(signature = (**options))]
     fn cycles<'py>(slf: Bound<'py, Self>, options: Option<Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
         slf.py().import("crossbook.cycles")?.getattr("market_cycles")?.call((slf,), options.as_ref())
+    }
+
+    #[pyo3(signature = (costs, /, state))]
+    fn set_costs(&self, costs: &Bound<'_, PyMapping>, state: &Bound<'_, PyAny>) -> PyResult<()> {
+        let costs = route::read_costs(&self.instruments, costs, state)?;
+        let observer = self.lock();
+        self.routing.lock().unwrap_or_else(PoisonError::into_inner).set_costs(observer.market(), costs);
+        Ok(())
+    }
+
+    #[pyo3(signature = (side, size=None, /, *, notional=None, limit=None, constraints=None, partial=false, max_nodes=10_000))]
+    #[allow(clippy::too_many_arguments)] // the keywords of one order
+    fn route(
+        &self,
+        py: Python<'_>,
+        side: &Bound<'_, PyAny>,
+        size: Option<&Bound<'_, PyAny>>,
+        notional: Option<&Bound<'_, PyAny>>,
+        limit: Option<&Bound<'_, PyAny>>,
+        constraints: Option<&Bound<'_, PyAny>>,
+        partial: bool,
+        max_nodes: u64,
+    ) -> PyResult<Route> {
+        let asked = Asked::read(&self.instruments, side, [size, notional, limit], constraints, max_nodes)?;
+        let found = {
+            let observer = self.lock();
+            let mut routing = self.routing.lock().unwrap_or_else(PoisonError::into_inner);
+            routing.route(observer.market(), &asked)?
+        };
+        found.into_python(py, &self.instruments, partial)
     }
 
     fn take_quotes(&self) -> PyResult<Table> {

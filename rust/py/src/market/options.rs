@@ -87,7 +87,7 @@ fn by_instrument<T: Clone>(
 }
 
 /// Whether a name means an instrument: `usdm`, `binance-usdm`, a symbol, `venue:symbol`, a unified name.
-fn is_named(one: &Described, name: &str) -> bool {
+pub fn is_named(one: &Described, name: &str) -> bool {
     let wanted = name.to_ascii_lowercase();
     [one.venue.alias().to_owned(), one.venue.name().to_owned(), one.symbol.clone(), one.name(), one.unified()]
         .iter()
