@@ -29,12 +29,14 @@ __all__ = [
     "Exchange",
     "Execution",
     "Fsync",
+    "HawkesEvents",
     "Instrument",
     "JournalReplay",
     "LiveOrder",
     "Market",
     "MarketQuote",
     "OrderBook",
+    "OuTransitions",
     "PriceBook",
     "ProRata",
     "Recovered",
@@ -50,15 +52,18 @@ __all__ = [
     "crosses",
     "current_protocol",
     "follow",
+    "hawkes_simulate",
     "highest_base_fee",
     "hy_at",
     "hy_contrast",
     "identify",
+    "kalman_hedge",
     "latencies",
     "list_instruments",
     "listed",
     "market_cycles",
     "next_base_fee",
+    "ou_simulate",
     "place",
     "protocols",
     "response",
@@ -1522,3 +1527,105 @@ def next_base_fee(base_fee: int, gas_used: int, gas_limit: int, /) -> int:
 
 def highest_base_fee(base_fee: int, blocks: int, /) -> int:
     """The highest base fee, wei per gas, that a block so many blocks later can have."""
+
+@final
+class HawkesEvents:
+    """Events of several types over ``(start, end]``, checked once; `crossbook.study.fit_hawkes` is the comfortable way.
+
+    Parameters of a process are three vectors: `baseline` per second, `adjacency` ``[i][j][u]`` row by row (the effect
+    of `j` on `i`), `decays` per second. At most 16 types and 4 components. Every method raises `DataError`.
+    """
+
+    def __new__(
+        cls, times: NDArray[np.int64], types: NDArray[np.uint32], /, *, start: int, end: int, ordered: bool = False
+    ) -> HawkesEvents:
+        """Ascending times in ns and types from 0. `ordered`: events of one instant excite those after them."""
+    def __len__(self) -> int: ...
+    @property
+    def seconds(self) -> float:
+        """Seconds observed."""
+    @property
+    def counts(self) -> list[int]:
+        """Events of each of 16 types."""
+    def log_likelihood(
+        self, baseline: NDArray[np.float64], adjacency: NDArray[np.float64], decays: NDArray[np.float64], /
+    ) -> tuple[float, NDArray[np.float64]]:
+        """The log-likelihood and its gradient by baseline, adjacency and decays."""
+    def information(
+        self, baseline: NDArray[np.float64], adjacency: NDArray[np.float64], decays: NDArray[np.float64], /
+    ) -> tuple[float, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Log-likelihood, gradient, second derivatives, and the estimate of Fisher's information."""
+    def residuals(
+        self, baseline: NDArray[np.float64], adjacency: NDArray[np.float64], decays: NDArray[np.float64], /
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Integrated intensity since the event of its type before, ``[events]``; and of each type to the end."""
+    def intensities(
+        self, baseline: NDArray[np.float64], adjacency: NDArray[np.float64], decays: NDArray[np.float64], /
+    ) -> NDArray[np.float64]:
+        """Intensities just before each event, ``[events, types]``, per second."""
+    def state(
+        self, baseline: NDArray[np.float64], adjacency: NDArray[np.float64], decays: NDArray[np.float64], /
+    ) -> NDArray[np.float64]:
+        """Decayed counts of past events at the end, ``[types, components]``."""
+
+def hawkes_simulate(
+    baseline: NDArray[np.float64],
+    adjacency: NDArray[np.float64],
+    decays: NDArray[np.float64],
+    /,
+    *,
+    seed: int,
+    count: int | None = None,
+    end: int | None = None,
+    limit: int,
+    thinning: bool = False,
+) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+    """Times in ns after the start and types of `count` events, or of all until `end` ns.
+
+    `crossbook.study.simulate_hawkes` is the comfortable way. Raises `DataError`, also past `limit` events.
+    """
+
+@final
+class OuTransitions:
+    """Transitions of an Ornstein-Uhlenbeck process; `crossbook.study.fit_ou` is the comfortable way."""
+
+    def __new__(
+        cls,
+        times: NDArray[np.int64],
+        values: NDArray[np.float64],
+        /,
+        *,
+        above: float = float("-inf"),
+        below: float = float("inf"),
+    ) -> OuTransitions:
+        """Of strictly ascending times in ns; only those from values in ``[above, below)``. Raises `DataError`."""
+    def __len__(self) -> int: ...
+    @property
+    def seconds(self) -> float:
+        """Seconds that the transitions took."""
+    def profile(self, speed: float, /, mean: float | None = None) -> tuple[float, float, float]:
+        """Log-likelihood, mean and variance a second, the best at this speed a second. Raises `DataError`."""
+    def information(self, speed: float, mean: float, variance: float, /) -> list[float]:
+        """Fisher's information about speed, mean and variance, by row. Raises `DataError`."""
+
+def ou_simulate(
+    times: NDArray[np.int64], first: float, /, *, speed: float, mean: float, variance: float, seed: int
+) -> NDArray[np.float64]:
+    """An exact Ornstein-Uhlenbeck path at strictly ascending times in ns. Raises `DataError`."""
+
+def kalman_hedge(
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    /,
+    *,
+    first: tuple[float, float],
+    doubt: tuple[float, float],
+    step: tuple[float, float],
+    noise: float,
+) -> tuple[
+    NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], float
+]:
+    """Beta, alpha, innovation, its variance and beta's variance at every step, and the log-likelihood.
+
+    `crossbook.study.kalman_hedge` is the comfortable way. Raises `DataError`.
+    """

@@ -5,7 +5,11 @@
 
 use thiserror::Error;
 
+pub mod hawkes;
+pub mod kalman;
 pub mod lead_lag;
+pub mod ou;
+pub mod random;
 pub mod response;
 pub mod rolling;
 

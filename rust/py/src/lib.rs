@@ -15,6 +15,8 @@ mod order_book;
 mod placement;
 mod route;
 mod stats;
+mod stats_hawkes;
+mod stats_pairs;
 mod table;
 mod tape;
 
@@ -54,5 +56,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("LATENCY_RUN", crossbook::latency::RUN)?;
     m.add_function(wrap_pyfunction!(latency::latencies, m)?)?;
     exchange::register(m)?;
-    stats::register(m)
+    stats::register(m)?;
+    stats_hawkes::register(m)?;
+    stats_pairs::register(m)
 }
