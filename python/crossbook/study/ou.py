@@ -44,7 +44,7 @@ def fit_ou(
     ``σ² (1 - e^(-2θΔ)) / 2θ``; no step of time is assumed. `m` (unless `mean` is given) and ``σ²`` have closed forms
     given ``θ``, which is searched on a line. Assumption: observations *are* the process. A mid observed at every change
     carries bounce and rounding, and times of change depend on the moves; both make reversion look faster: sample first
-    (`crossbook.study.sample`) and see whether the half-life stays.
+    (`crossbook.study.sample_pair`) and see whether the half-life stays.
 
     `frame`: columns `time` (ns, ascending; of several at one time the last holds) and `value`; null and NaN are left
     out. Returns one row: ``observations, seconds, mean, mean_lo, mean_hi, speed`` (``θ``, per second), ``speed_se,
