@@ -31,6 +31,7 @@ ELEMENTS = (
     (r"price_book/", "level", None),
     (r"decode/8 levels/", "frame", 1_000.0),
     (r"decode/depth/", "level", 100.0),
+    (r"market/(best|read)/", "event", None),
     (r"decode/mixed/|market/", "frame", 1e9 / 700_000),
     (r"replay/", "frame", None),
     (r"venues/1 level/", "frame", 350.0),
@@ -38,6 +39,13 @@ ELEMENTS = (
     (r"venues/depth/", "level", 100.0),
     (r"venues/all/", "frame", None),
     (r"venues/clock", "reading", None),
+    (r"tick/sqrt_price_at/", "tick", 30.0),
+    (r"step/", "step", 100.0),
+    (r"swap/", "step", None),
+    (r"route/8 books/", "route", 3_000.0),
+    (r"route/", "route", None),
+    (r"network/", "network", None),
+    (r"cycles/", "batch of 20,000 events", None),
 )
 
 HEAD = """# Benches
@@ -50,6 +58,8 @@ Written by `make bench` (`benches/run.py`) on {date}; do not edit. Medians.
 |---|---|---|
 | `rust/` | criterion | price book and feed on three real captures, every venue's frames, order books by size, in Rust |
 | `rust/matching.rs` | whole passes | the exchange on three public order streams, in Rust |
+| `rust/market.rs` | single events | the market over three and 32 venues: quantiles beyond the books |
+| `python/crosses.py` | whole passes | crosses over the whole capture: at the touch, with depth, with traders |
 | `instructions.py` | gungraun under valgrind | instructions of the hot paths against `instructions.json`, 0.5 % |
 | `python/` | `timeit`, pytest-benchmark | single calls and batches; capture reading and the study's kernels |
 | `python/exchange.py` | whole runs | the same streams in columns through `Exchange.run`, and single calls |
@@ -71,9 +81,29 @@ PUBLISHED = {
 # Adding and cancelling may cost so many times more with the most orders at rest than with the fewest.
 GROWTH = 3.0
 
+# Of its ids, the first words that belong to routes, pools and cycles.
+GROUPS = ("route", "tick", "step", "swap", "network", "cycles")
+CRITERION = ("price_book", "feed", "venues", "order_book", "route", "pool", "cycle")
+
 UNITS = ("levels a frame", "CPU s a million", "p50 µs", "p99 µs")
 
 NOTES = {
+    "Market, Rust": (
+        "Every event of the three captures in order of receipt, and of 32 venues made of them, into a `Market`, the "
+        "best quote with its state and the cross net of fees read after each; before the clock starts every answer is "
+        "compared with a search over all venues. Quantiles in ns of single events, the clock's reading subtracted; "
+        "*beyond*: the difference to the books alone for the same event, each the median of five passes."
+    ),
+    "Routing, pools, cycles, Rust": (
+        "Criterion, ns. `route`: eight books of 100 levels a side read from their price books, a share of what they "
+        "hold; `ladders`: the search alone. `tick`, `step`, `swap`: concentrated liquidity, exact. `network`: pools by "
+        "the dual, whole amounts at the end; `benches/python/pools.py` puts cvxpy beside it. `cycles`: 20,000 events "
+        "over ten currencies and thirty books; `books` are the books alone."
+    ),
+    "Crosses, Python": (
+        "Events a second of `Market.crosses` over the whole capture, decoded before. `depth` walks both books of every "
+        "open cross, `traders` has 28 traders take them; the lower the fees, the more crosses."
+    ),
     "Price book, Rust": (
         "One level set and the quote read back; `set_and_top` reads so many levels of each side instead. All books "
         "start from the capture's snapshot and take the same changes in the same order."
@@ -216,6 +246,30 @@ def criterion(measured: dict[str, float]) -> dict[str, list[Sequence[object]]]:
     return found
 
 
+def market(lines: str) -> str:
+    """The table of `benches/rust/market.rs --quantiles`, a JSON line a number of venues."""
+    rows: list[Sequence[object]] = []
+    for r in (json.loads(line) for line in lines.splitlines() if line.startswith("{")):
+        beyond, goal = r["beyond"], r["goal"]
+        met = beyond["p50"] <= goal["p50"] and (goal["p99"] is None or beyond["p99"] <= goal["p99"])
+        target = f"p50 ≤ {goal['p50']}" + ("" if goal["p99"] is None else f", p99 ≤ {goal['p99']}")
+        of = [
+            ", ".join(str(r[what][q]) for q in ("p50", "p90", "p99", "p999")) for what in ("beyond", "market", "books")
+        ]
+        rows.append((r["venues"], f"{r['events']:,}", *of, verdict(met, target)))
+    head = ("venues", "events", "beyond p50, p90, p99, p99.9", "market", "books", "target")
+    return table(head, rows)
+
+
+def crosses(lines: str) -> str:
+    rows: list[Sequence[object]] = []
+    for r in (json.loads(line) for line in lines.splitlines() if line.startswith("{")):
+        judged = (r["what"], r["fees"]) == ("touch", "base tier")
+        target = verdict(r["rate"] >= 5e6, "≥ 5,000,000/s") if judged else None
+        rows.append((r["what"], r["fees"], f"{r['rate']:,.0f}/s", f"{r['crosses']:,}", target))
+    return table(("what", "fees", "rate", "crosses", "target"), rows)
+
+
 def by_order(measured: dict[str, float]) -> str:
     """The rows of ids such as order_book/1000/add: what it costs as the book grows."""
     found = {}
@@ -336,10 +390,12 @@ def main() -> int:
     if not DATA.is_dir():
         raise SystemExit(f"no {DATA}: set CROSSBOOK_DATA")
     about, since = machine(), time.time()
-    benches = [word for name in ("price_book", "feed", "venues", "order_book") for word in ("--bench", name)]
+    benches = [word for name in CRITERION for word in ("--bench", name)]
     run("cargo", "bench", "--quiet", "-p", "crossbook", *benches)
     run(sys.executable, "benches/streams.py", TARGET / "matching")
     orders, clock = matching(output("cargo", "bench", "--quiet", "-p", "crossbook", "--bench", "matching"))
+    markets = output("cargo", "bench", "--quiet", "-p", "crossbook", "--bench", "market", "--", "--quantiles")
+    crossed = output(sys.executable, "benches/python/crosses.py", DATA, "--json")
     with tempfile.TemporaryDirectory() as folder:
         files = {
             name: Path(folder) / f"{name}.json" for name in ("calls", "exchange", "kernels", "peers", "feeds", "ends")
@@ -364,6 +420,9 @@ def main() -> int:
         "Price book, Rust": table(columns, rust.get("price_book", [])),
         "Feed, Rust": table(columns, feed),
         "Feeds, Rust": table(columns, rust.get("venues", [])),
+        "Market, Rust": market(markets),
+        "Routing, pools, cycles, Rust": table(columns, [row for group in GROUPS for row in rust.get(group, [])]),
+        "Crosses, Python": crosses(crossed),
         "Matching, Rust": orders,
         "Order book by order, Rust": by_order(measured),
         "Exchange, Python": exchange(exchanges),
