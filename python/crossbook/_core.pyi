@@ -51,13 +51,17 @@ __all__ = [
     "__version__",
     "crosses",
     "current_protocol",
+    "feedback",
     "follow",
     "hawkes_simulate",
     "highest_base_fee",
     "hy_at",
     "hy_contrast",
+    "hy_peak",
+    "hy_steps",
     "identify",
     "kalman_hedge",
+    "lagged_moments",
     "latencies",
     "list_instruments",
     "listed",
@@ -1340,6 +1344,56 @@ def hy_at(
     /,
 ) -> NDArray[np.float64]:
     """Hayashi-Yoshida contrast at any lags (ns), one merge each. Raises `DataError`."""
+
+def hy_steps(
+    x_times: NDArray[np.int64],
+    x_values: NDArray[np.float64],
+    y_times: NDArray[np.int64],
+    y_values: NDArray[np.float64],
+    /,
+    *,
+    first: int,
+    last: int,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Hayashi-Yoshida contrast at every lag of whole ns as a step function: where each step starts, and its value."""
+
+def hy_peak(
+    x_times: NDArray[np.int64],
+    x_values: NDArray[np.float64],
+    y_times: NDArray[np.int64],
+    y_values: NDArray[np.float64],
+    /,
+    *,
+    first: int,
+    last: int,
+) -> tuple[int, int, float]:
+    """First and last lag (ns) at which the contrast is largest in size, exactly, and its value there."""
+
+def feedback(
+    x_times: NDArray[np.int64],
+    x_own: NDArray[np.float64],
+    y_times: NDArray[np.int64],
+    y_own: NDArray[np.float64],
+    shared: NDArray[np.float64],
+    /,
+    *,
+    volatility: float,
+    rate: float,
+    delay: int,
+    common: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Log prices of two venues that mark to each other; volatility per √ns, rate per ns, delay in ns.
+
+    `crossbook.study.feedback_twin` is the comfortable way. Raises `DataError`.
+    """
+
+def lagged_moments(
+    series: Sequence[NDArray[np.float64]], extras: Sequence[NDArray[np.float64]], /, *, lags: int
+) -> tuple[NDArray[np.float64], int]:
+    """Sums of products of ``extras(t), series(t), …, series(t - lags)`` over all rows that have them, and their count.
+
+    Raises `DataError`.
+    """
 
 def response(
     event_times: NDArray[np.int64],

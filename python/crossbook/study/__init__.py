@@ -26,8 +26,17 @@ from crossbook.study.hawkes import (
     hawkes_test,
     simulate_hawkes,
 )
-from crossbook.study.lead_lag import lead_lag, lead_lag_summary
 from crossbook.study.ou import bertram, fit_ou, simulate_ou, zeng_lee
+from crossbook.study.discovery import Discovery, aligned_prices, half_life, price_discovery, rolling_discovery
+from crossbook.study.lead_lag import lead_lag, lead_lag_ratio, lead_lag_summary
+from crossbook.study.lead_lag_network import Network, lead_lag_matrix, lead_lag_network
+from crossbook.study.lead_lag_parts import (
+    lead_lag_by_size,
+    lead_lag_by_source,
+    lead_lag_by_time_of_day,
+    lead_lag_exact,
+    lead_lag_rolling,
+    lead_lag_steps,
 from crossbook.study.quotes import basis, basis_summary, decimals, quotes
 from crossbook.study.races import adverse_selection, find_races, race_messages, race_summary
 from crossbook.study.response import aggressor_orders, mid_moves, response, responses, touch_flow
@@ -39,14 +48,24 @@ from crossbook.study.stat_arb import (
     kalman_hedge,
     sample_pair,
 )
+from crossbook.study.shares import information_shares, ordered_information_shares
 from crossbook.study.study import Study
+from crossbook.study.twin import Twins, against_twin, feedback_twin
+from crossbook.study.vecm import Var, Vecm, cointegration, lag_order, var, vecm
 
 __all__ = [
+    "Discovery",
     "HawkesFit",
+    "Network",
     "Study",
     "Surfaces",
+    "Twins",
+    "Var",
+    "Vecm",
     "adverse_selection",
+    "against_twin",
     "aggressor_orders",
+    "aligned_prices",
     "backtest_pair",
     "backtest_summary",
     "band_excursions",
@@ -55,6 +74,7 @@ __all__ = [
     "bertram",
     "clock_path",
     "clocks",
+    "cointegration",
     "cross_ladder",
     "cross_share",
     "cross_survival",
@@ -62,30 +82,46 @@ __all__ = [
     "decimals",
     "default_fair_basis",
     "engle_granger",
+    "feedback_twin",
     "find_crosses",
     "find_races",
     "fit_band",
     "fit_hawkes",
     "fit_ou",
+    "half_life",
     "hawkes_forecast",
     "hawkes_intensity",
     "hawkes_log_likelihood",
     "hawkes_residuals",
     "hawkes_test",
     "impute_times",
+    "information_shares",
     "johansen",
     "kalman_hedge",
+    "lag_order",
     "lead_lag",
+    "lead_lag_by_size",
+    "lead_lag_by_source",
+    "lead_lag_by_time_of_day",
+    "lead_lag_exact",
+    "lead_lag_matrix",
+    "lead_lag_network",
+    "lead_lag_ratio",
+    "lead_lag_rolling",
+    "lead_lag_steps",
     "lead_lag_summary",
     "median_survival",
     "mid_moves",
     "no_arbitrage_band",
+    "ordered_information_shares",
+    "price_discovery",
     "quotes",
     "race_messages",
     "race_summary",
     "receive_only",
     "response",
     "responses",
+    "rolling_discovery",
     "sample_pair",
     "shock_half_life",
     "shock_path",
@@ -94,5 +130,7 @@ __all__ = [
     "survival",
     "threshold_basis",
     "touch_flow",
+    "var",
+    "vecm",
     "zeng_lee",
 ]

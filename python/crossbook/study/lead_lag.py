@@ -10,6 +10,7 @@ import polars as pl
 
 from crossbook import _core
 from crossbook.errors import DataError
+from crossbook.study.resample import mean_run_length, stationary_counts
 from crossbook.study.series import Clock, Floats, Times, series
 
 Observations = Literal["changes", "all"]
@@ -27,6 +28,7 @@ class Options(TypedDict, total=False):
     max_lag_ms: float
     step_ms: float
     block_s: float
+    mean_run: float | None
     resamples: int
     null_shifts: int
     level: float
@@ -62,6 +64,7 @@ def lead_lag_both(
     max_lag_ms: float = 1000.0,
     step_ms: float = 1.0,
     block_s: float = 10.0,
+    mean_run: float | None = None,
     resamples: int = 1000,
     null_shifts: int = 200,
     level: float = 0.95,
@@ -82,8 +85,10 @@ def lead_lag_both(
     a lower correlation (Epps effect) and a peak at the most common delay of single moves. Where the two disagree, the
     truth lies between: show both.
 
-    Uncertainty: non-overlapping blocks of `block_s` seconds are drawn with replacement `resamples` times (percentile
-    intervals at `level`; blocks much longer than the lags are assumed independent). `null_lo`, `null_hi`: quantiles of
+    Uncertainty: blocks of `block_s` seconds are drawn by the stationary bootstrap with a mean run of `mean_run` blocks,
+    `resamples` times (percentile intervals at `level`). By default the run is chosen from the blocks' contributions at
+    the peak (`crossbook.study.resample.mean_run_length`); 1 draws every block alone, for blocks much longer than the
+    lags and else independent. `null_lo`, `null_hi`: quantiles of
     `ρ` at `null_shifts` shifts, half of each sign, evenly from 10 times `max_lag_ms` (a quarter of the shared time if
     that is less) to half the shared time, where nothing real is left, each rescaled by `√(T / (T - |θ|))` for the
     shorter overlap. They hold at one lag; the peak is the largest of many, so `null_max` is the `level` quantile of
@@ -92,9 +97,10 @@ def lead_lag_both(
     Curve: `lag_ms, contrast, rho, rho_lo, rho_hi, null_lo, null_hi`, one row a lag from `-max_lag_ms` to `max_lag_ms`.
     Summary: `peak_lag_ms` with `_lo_ms`, `_hi_ms` (the middle between the first and the last lag at which `|ρ|` reaches
     its maximum, so that a series against itself gives 0), `rho_peak` (the signed `ρ` there),
-    `llr = Σ_{θ>0}ρ² / Σ_{θ<0}ρ²` with `_lo`, `_hi`, `llr_abs` (the same of `|ρ|`), `null_lo`, `null_hi`, `null_max`,
-    `observations_primary`, `observations_secondary`, `blocks`, `seconds`, and `leader`: `"none"` where the peak is
-    within the null band or `null_max`, or its interval covers 0.
+    `llr = Σ_{θ>0}ρ² / Σ_{θ<0}ρ²` (Huth & Abergel) and `llr_abs`, the same of `|ρ|`, each with `_lo`, `_hi` (noise adds
+    to both sums of a resample, so these intervals err towards 1), `null_lo`, `null_hi`, `null_max`,
+    `observations_primary`, `observations_secondary`, `blocks`, `mean_run`, `seconds`, and `leader`: `"none"` where the
+    peak is within the null band or `null_max`, or its interval covers 0.
 
     Raises `DataError` where the shared time is too short for 6 blocks or for the shifts, a column is missing, a value
     is not positive, or a price never moves.
@@ -102,44 +108,28 @@ def lead_lag_both(
     Hayashi & Yoshida (2005), Bernoulli 11(2); Hoffmann, Rosenbaum & Yoshida (2013), Bernoulli 19(2); Huth & Abergel
     (2014), "High frequency lead/lag relationships", Journal of Empirical Finance 26.
     """
-    step, longest, block = (round(x) for x in (step_ms * 1e6, max_lag_ms * 1e6, block_s * 1e9))
-    if not (0 < step <= longest and block > 0 and resamples > 0 and null_shifts > 1 and 0.0 < level < 1.0):
-        raise DataError(
-            "expected 0 < step_ms <= max_lag_ms, block_s > 0, resamples > 0, null_shifts > 1 and 0 < level < 1"
-        )
-    x, y = series(primary, clock, value), series(secondary, clock, value)
-    start, end = max(x[0][0], y[0][0]), min(x[0][-1], y[0][-1])
-    span = int(end - start)
-    if span < max((MIN_BLOCKS - 1) * block, 8 * longest):
-        raise DataError(
-            f"expected at least {MIN_BLOCKS} blocks of {block_s:g} s and 8 times {max_lag_ms:g} ms of shared time, "
-            f"found {max(span, 0) / 1e9:.3f} s"
-        )
-    x, y = _observed(x, start, end, observations), _observed(y, start, end, observations)
-    half = longest // step
-    lags = np.arange(-half, half + 1) * step
-    matrix, x_var, y_var, _ = _core.hy_contrast(*x, *y, first=-half * step, step=step, count=lags.size, block=block)
-    if not (x_var.any() and y_var.any()):
-        raise DataError(f"expected a {value} that moves in both streams, found one that is constant")
-    contrast = matrix.sum(axis=0)
-    scale = float(np.sqrt(x_var.sum() * y_var.sum()))
-    rho = contrast / scale
-
+    if not (resamples > 0 and null_shifts > 1 and 0.0 < level < 1.0):
+        raise DataError("expected resamples > 0, null_shifts > 1 and 0 < level < 1")
+    run = contrast_of(primary, secondary, clock, value, observations, max_lag_ms, step_ms, block_s)
+    lags, half = run.lags, run.lags.size // 2
     rng = np.random.default_rng(seed)
     tail = [(1 - level) / 2, (1 + level) / 2]
-    blocks = x_var.size
-    draws = rng.multinomial(blocks, np.full(blocks, 1 / blocks), resamples).astype(np.float64)
-    scales = np.sqrt((draws @ x_var) * (draws @ y_var))[:, None]
-    drawn = draws @ matrix
-    np.divide(drawn, scales, out=drawn, where=scales > 0)
+    blocks = run.x_variance.size
+    contrast = run.matrix.sum(axis=0)
+    scale = float(np.sqrt(run.x_variance.sum() * run.y_variance.sum()))
+    rho = contrast / scale
+    if mean_run is None:
+        mean_run = mean_run_length(run.matrix[:, int(np.abs(rho).argmax())])
+    draws = stationary_counts(blocks, mean_run, resamples, rng)
+    drawn = resampled_rho(run, draws)
     rho_lo, rho_hi = np.quantile(drawn, tail, axis=0)
-    peak_lo, peak_hi = np.quantile(_peaks(drawn, lags), tail)
-    llr_lo, llr_hi = np.quantile(_ratio(drawn**2, half), tail)
-    signs = rng.choice(np.array([-1.0, 1.0]), (resamples, blocks))
-    null_max = float(np.quantile(np.abs(signs @ matrix).max(axis=1), level)) / scale
-    null_lo, null_hi = np.quantile(_null(x, y, span, longest, null_shifts) / scale, tail)
+    peak_lo, peak_hi = np.quantile(peak_lags(drawn, lags), tail)
+    llr_lo, llr_hi = np.quantile(lead_ratios(drawn**2, half), tail)
+    llr_abs_lo, llr_abs_hi = np.quantile(lead_ratios(np.abs(drawn), half), tail)
+    null_max = largest_by_chance(run, rng, resamples, level) / scale
+    null_lo, null_hi = np.quantile(_null(run, null_shifts) / scale, tail)
 
-    peak = float(_peaks(rho[None, :], lags)[0])
+    peak = float(peak_lags(rho[None, :], lags)[0])
     rho_peak = float(rho[np.abs(rho).argmax()])
     found = abs(rho_peak) > null_max and not null_lo <= rho_peak <= null_hi and not peak_lo <= 0.0 <= peak_hi
     curve = pl.DataFrame(
@@ -151,28 +141,93 @@ def lead_lag_both(
             "peak_lag_lo_ms": float(peak_lo) / 1e6,
             "peak_lag_hi_ms": float(peak_hi) / 1e6,
             "rho_peak": rho_peak,
-            "llr": float(_ratio(rho[None, :] ** 2, half)[0]),
+            "llr": float(lead_ratios(rho[None, :] ** 2, half)[0]),
             "llr_lo": float(llr_lo),
             "llr_hi": float(llr_hi),
-            "llr_abs": float(_ratio(np.abs(rho)[None, :], half)[0]),
+            "llr_abs": float(lead_ratios(np.abs(rho)[None, :], half)[0]),
+            "llr_abs_lo": float(llr_abs_lo),
+            "llr_abs_hi": float(llr_abs_hi),
             "null_lo": float(null_lo),
             "null_hi": float(null_hi),
             "null_max": null_max,
-            "observations_primary": x[0].size,
-            "observations_secondary": y[0].size,
+            "observations_primary": run.x[0].size,
+            "observations_secondary": run.y[0].size,
             "blocks": blocks,
-            "seconds": span / 1e9,
+            "mean_run": mean_run,
+            "seconds": run.span / 1e9,
             "leader": ("primary" if peak > 0 else "secondary") if found else "none",
         }
     )
     return LeadLag(curve, summary)
 
 
-def _observed(
-    stream: tuple[Times, Floats], start: np.int64, end: np.int64, observations: Observations
+@dataclass(frozen=True, slots=True)
+class ContrastRun:
+    """One run of the kernel: the contrast by block and lag, and what went into it."""
+
+    lags: Times
+    matrix: Floats
+    """`[blocks, lags]`."""
+    x_variance: Floats
+    y_variance: Floats
+    block_starts: Times
+    x: tuple[Times, Floats]
+    y: tuple[Times, Floats]
+    span: int
+    """Shared time, ns."""
+    longest: int
+    """The largest lag, ns."""
+
+
+def contrast_of(
+    primary: pl.DataFrame,
+    secondary: pl.DataFrame,
+    clock: Clock,
+    value: str,
+    observations: Observations,
+    max_lag_ms: float,
+    step_ms: float,
+    block_s: float,
+) -> ContrastRun:
+    """The contrast of two frames by block and lag, checked as `lead_lag_both` says."""
+    x, y, _start, span = shared_series(primary, secondary, clock, value, observations)
+    step, longest, block = (round(x) if np.isfinite(x) else 0 for x in (step_ms * 1e6, max_lag_ms * 1e6, block_s * 1e9))
+    if not (0 < step <= longest and block > 0):
+        raise DataError("expected 0 < step_ms <= max_lag_ms and block_s > 0")
+    if span < max((MIN_BLOCKS - 1) * block, 8 * longest):
+        raise DataError(
+            f"expected at least {MIN_BLOCKS} blocks of {block_s:g} s and 8 times {max_lag_ms:g} ms of shared time, "
+            f"found {max(span, 0) / 1e9:.3f} s"
+        )
+    half = longest // step
+    lags = np.arange(-half, half + 1) * step
+    found = _core.hy_contrast(*x, *y, first=-half * step, step=step, count=lags.size, block=block)
+    if not (found[1].any() and found[2].any()):
+        raise DataError(f"expected a {value} that moves in both streams, found one that is constant")
+    return ContrastRun(lags, *found, x, y, span, longest)
+
+
+def shared_series(
+    primary: pl.DataFrame, secondary: pl.DataFrame, clock: Clock, value: str, observations: Observations
+) -> tuple[tuple[Times, Floats], tuple[Times, Floats], int, int]:
+    """Times and logs of both frames in the time they share, its start and length in ns."""
+    if observations not in ("changes", "all"):
+        raise DataError(f'expected observations "changes" or "all", found {observations!r}')
+    x, y = series(primary, clock, value), series(secondary, clock, value)
+    start, end = int(max(x[0][0], y[0][0])), int(min(x[0][-1], y[0][-1]))
+    if end < start:
+        raise DataError(f"expected an instant of shared time at least, found {(start - end) / 1e9:.3f} s between")
+    return observed(x, start, end, observations), observed(y, start, end, observations), start, end - start
+
+
+def observed(
+    stream: tuple[Times, Floats], start: int | None, end: int | None, observations: Observations
 ) -> tuple[Times, Floats]:
-    inside = slice(np.searchsorted(stream[0], start), np.searchsorted(stream[0], end, side="right"))
-    times, values = stream[0][inside], stream[1][inside]
+    """What counts as an observation of a stream between two times, both included; see `lead_lag_both`."""
+    times, values = stream
+    first = 0 if start is None else int(np.searchsorted(times, start))
+    last = times.size if end is None else int(np.searchsorted(times, end, side="right"))
+    times, values = times[first:last], values[first:last]
     if observations == "changes":
         kept = np.diff(values, prepend=np.nan) != 0
         times, values = times[kept], values[kept]
@@ -181,20 +236,59 @@ def _observed(
     return times, values
 
 
-def _peaks(rho: Floats, lags: Times) -> Floats:
-    """The peak lag of each row, ns. Mirrored maxima differ by rounding, hence the tolerance."""
+def peak_lags(rho: Floats, lags: Times | Floats) -> Floats:
+    """The peak lag of each row, in the unit of `lags`. Mirrored maxima differ by rounding, hence the tolerance."""
     size = np.abs(rho)
     top = size >= size.max(axis=1, keepdims=True) * (1 - 1e-9)
     first, last = top.argmax(axis=1), lags.size - 1 - top[:, ::-1].argmax(axis=1)
     return np.asarray((lags[first] + lags[last]) / 2, dtype=np.float64)
 
 
-def _ratio(size: Floats, half: int) -> Floats:
+def lead_ratios(size: Floats, half: int) -> Floats:
+    """Sums of each row over positive lags by those over negative ones."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(size[:, half + 1 :].sum(axis=1) / size[:, :half].sum(axis=1))
 
 
-def _null(x: tuple[Times, Floats], y: tuple[Times, Floats], span: int, longest: int, shifts: int) -> Floats:
-    one_sign = np.linspace(min(10 * longest, span // 4), span // 2, (shifts + 1) // 2).astype(np.int64)
+def resampled_rho(run: ContrastRun, draws: Floats) -> Floats:
+    """`ρ` of every resample `[resamples, lags]`; 0 where a series does not move in it."""
+    scales = np.sqrt((draws @ run.x_variance) * (draws @ run.y_variance))[:, None]
+    drawn = draws @ run.matrix
+    np.divide(drawn, scales, out=drawn, where=scales > 0)
+    drawn[scales[:, 0] <= 0] = 0.0
+    return drawn
+
+
+def largest_by_chance(run: ContrastRun, rng: np.random.Generator, resamples: int, level: float) -> float:
+    """The `level` quantile of the largest `|contrast|` over lags when every block's sign is random."""
+    signs = rng.choice(np.array([-1.0, 1.0]), (resamples, run.x_variance.size))
+    return float(np.quantile(np.abs(signs @ run.matrix).max(axis=1), level))
+
+
+def _null(run: ContrastRun, shifts: int) -> Floats:
+    one_sign = np.linspace(min(10 * run.longest, run.span // 4), run.span // 2, (shifts + 1) // 2).astype(np.int64)
     lags = np.concatenate([-one_sign[::-1], one_sign])
-    return np.asarray(_core.hy_at(*x, *y, lags) * np.sqrt(span / (span - np.abs(lags))))
+    return np.asarray(_core.hy_at(*run.x, *run.y, lags) * np.sqrt(run.span / (run.span - np.abs(lags))))
+
+
+def lead_lag_ratio(curve: pl.DataFrame, /, *, of: Literal["squares", "absolutes"] = "squares") -> float:
+    """The lead-lag ratio of a curve: the weight of lags at which the primary leads over that of the others.
+
+    ``"squares"``: `Σ_{θ>0} ρ(θ)² / Σ_{θ<0} ρ(θ)²` (Huth & Abergel 2014, the `llr` of `lead_lag_both`); ``"absolutes"``:
+    `Σ_{θ>0} |ρ(θ)| / Σ_{θ<0} |ρ(θ)|` (as in common software; its `llr_abs`). Above 1 the primary leads. Both are
+    dimensionless and hang on the range of lags; lag 0 is on neither side. `curve` has `lag_ms` and `rho`. Raises
+    `DataError` for a missing column, a value that is not finite, or lags of one sign only.
+    """
+    missing = {"lag_ms", "rho"} - set(curve.columns)
+    if missing:
+        raise DataError(f"expected columns lag_ms and rho, missing {sorted(missing)}")
+    if of not in ("squares", "absolutes"):
+        raise DataError(f'expected a ratio of "squares" or "absolutes", found {of!r}')
+    lags, rho = curve["lag_ms"].cast(pl.Float64).to_numpy(), curve["rho"].cast(pl.Float64).to_numpy()
+    size = rho**2 if of == "squares" else np.abs(rho)
+    if not np.isfinite(size).all():
+        raise DataError("expected a finite rho at every lag")
+    ahead, behind = float(size[lags > 0].sum()), float(size[lags < 0].sum())
+    if not behind > 0:
+        raise DataError("expected lags below zero with a contrast, found none")
+    return ahead / behind

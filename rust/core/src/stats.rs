@@ -5,15 +5,19 @@
 
 use thiserror::Error;
 
+pub mod feedback;
 pub mod hawkes;
 pub mod kalman;
 pub mod lead_lag;
+pub mod moments;
 pub mod ou;
 pub mod random;
 pub mod response;
 pub mod rolling;
 
-pub use lead_lag::{Contrast, HayashiYoshida, LagGrid};
+pub use feedback::{Feedback, feedback};
+pub use lead_lag::{Contrast, HayashiYoshida, LagGrid, Peak, Steps};
+pub use moments::{Moments, lagged_moments};
 pub use response::{Response, response};
 pub use rolling::RollingMedian;
 

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // in a test a failure may panic
 
-use crossbook::stats::{HayashiYoshida, LagGrid, RollingMedian, response};
+use crossbook::stats::{HayashiYoshida, LagGrid, RollingMedian, lagged_moments, response};
 use proptest::prelude::*;
 
 /// Observations on a coarse clock, so that ties, repeated values and lags on interval ends are common. Whole numbers:
@@ -24,6 +24,10 @@ fn increments((times, values): &(Vec<i64>, Vec<f64>)) -> Vec<(i64, i64, f64)> {
 /// Whether two half-open sets of whole nanoseconds share one: by looking at each.
 fn overlap((a, b): (i64, i64), (c, d): (i64, i64)) -> bool {
     (a + 1..=b).any(|t| (c + 1..=d).contains(&t))
+}
+
+fn slices(columns: &[Vec<f64>]) -> Vec<&[f64]> {
+    columns.iter().map(Vec::as_slice).collect()
 }
 
 /// How many times the usual number of cases to try: `make slow` asks for more.
@@ -76,6 +80,65 @@ proptest! {
         let few = small.contrast(LagGrid::new(first, 3, 20).unwrap(), 40).unwrap();
         let many = large.contrast(LagGrid::new(first << 34, 3 << 34, 20).unwrap(), 40 << 34).unwrap();
         prop_assert_eq!(few.matrix, many.matrix);
+    }
+
+    #[test]
+    fn the_exact_steps_are_the_contrast_at_every_whole_lag_and_the_peak_is_the_largest(
+        x in series(20), y in series(20), first in -60_i64..60, length in 0_i64..80,
+    ) {
+        let pair = HayashiYoshida::new(&x.0, &x.1, &y.0, &y.1).unwrap();
+        let last = first + length;
+        let steps = pair.steps(first, last).unwrap();
+        prop_assert_eq!(steps.lags[0], first);
+        prop_assert!(steps.lags.windows(2).all(|w| w[0] < w[1]));
+        prop_assert!(steps.values.windows(2).all(|w| w[0] != w[1]));
+        let slow: Vec<f64> = (first..=last).map(|lag| pair.contrast_at(lag)).collect();
+        for (lag, value) in (first..=last).zip(&slow) {
+            let step = steps.lags.partition_point(|&from| from <= lag) - 1;
+            prop_assert_eq!(&steps.values[step], value, "at {}", lag);
+        }
+        let peak = pair.peak(first, last).unwrap();
+        let largest = slow.iter().map(|value| value.abs()).fold(0.0, f64::max);
+        let at: Vec<i64> = (first..=last).zip(&slow).filter(|(_, v)| v.abs() == largest).map(|(lag, _)| lag).collect();
+        prop_assert_eq!((peak.first, peak.last, peak.value.abs()), (at[0], at[at.len() - 1], largest));
+    }
+
+    #[test]
+    fn many_pairs_in_few_lags_are_merged_with_the_same_contrast(
+        x in series(40), y in series(40), first in -20_i64..1, block in 5_i64..50,
+    ) {
+        // One lag spans all, so pairs exceed what merges cost; the fine grid does not.
+        let pair = HayashiYoshida::new(&x.0, &x.1, &y.0, &y.1).unwrap();
+        let coarse = pair.contrast(LagGrid::new(first, 40, 2).unwrap(), block).unwrap();
+        let fine = pair.contrast(LagGrid::new(first, 1, 41).unwrap(), block).unwrap();
+        for (few, many) in coarse.matrix.chunks(2).zip(fine.matrix.chunks(41)) {
+            prop_assert_eq!(few, [many[0], many[40]]);
+        }
+    }
+
+    #[test]
+    fn lagged_moments_are_the_products_summed_row_by_row(
+        columns in (1_usize..30).prop_flat_map(|rows| {
+            let column = prop::collection::vec((-9_i32..10).prop_map(f64::from), rows);
+            (prop::collection::vec(column.clone(), 1..4), prop::collection::vec(column, 0..3), 0..rows)
+        }),
+    ) {
+        let (series, extras, lags) = columns;
+        let (x, e) = (slices(&series), slices(&extras));
+        let found = lagged_moments(&x, &e, lags).unwrap();
+        let rows: Vec<Vec<f64>> = (lags..x[0].len())
+            .map(|t| {
+                let now = e.iter().map(|column| column[t]);
+                now.chain((0..=lags).flat_map(|lag| x.iter().map(move |column| column[t - lag]))).collect()
+            })
+            .collect();
+        prop_assert_eq!((found.size, found.rows), (rows[0].len(), rows.len()));
+        for i in 0..found.size {
+            for j in 0..found.size {
+                let sum: f64 = rows.iter().map(|row| row[i] * row[j]).sum();
+                prop_assert_eq!(found.matrix[i * found.size + j], sum, "{}, {}", i, j);
+            }
+        }
     }
 
     #[test]
@@ -146,4 +209,32 @@ fn the_rolling_median_survives_the_ends_of_the_integers() {
     rolling.push(i64::MIN, i64::MAX);
     rolling.push(i64::MAX, i64::MIN);
     assert_eq!((rolling.len(), rolling.median()), (1, Some(i64::MIN)));
+}
+
+#[test]
+fn the_exact_peak_of_a_shifted_copy_is_its_shift_to_the_nanosecond() {
+    let (mut state, mut time, mut value) = (7_u64, 0_i64, 0.0);
+    let mut draw = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        i64::try_from(state >> 44).unwrap()
+    };
+    let mut times = Vec::new();
+    let mut values = Vec::new();
+    for _ in 0..20_000 {
+        time += 1 + draw();
+        value += if draw() % 2 == 0 { 1.0 } else { -1.0 };
+        times.push(time);
+        values.push(value);
+    }
+    let later: Vec<i64> = times.iter().map(|t| t + 7_000_000).collect();
+    let pair = HayashiYoshida::new(&times, &values, &later, &values).unwrap();
+    // ±100 ms hold some 8 million pairs, eight times what is sorted at once.
+    let peak = pair.peak(-100_000_000, 100_000_000).unwrap();
+    assert_eq!((peak.first + peak.last) / 2, 7_000_000);
+    assert_eq!(peak.value, pair.contrast_at(peak.first));
+    let opposite = HayashiYoshida::new(&later, &values, &times, &values).unwrap().peak(-20_000_000, 0).unwrap();
+    assert_eq!((opposite.first + opposite.last) / 2, -7_000_000);
+    for (first, last) in [(1, 0), (i64::MIN, 0), (0, i64::MAX)] {
+        assert!(pair.peak(first, last).is_err() && pair.steps(first, last).is_err());
+    }
 }

@@ -15,6 +15,7 @@ mod order_book;
 mod placement;
 mod route;
 mod stats;
+mod stats_discovery;
 mod stats_hawkes;
 mod stats_pairs;
 mod table;
@@ -58,5 +59,6 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     exchange::register(m)?;
     stats::register(m)?;
     stats_hawkes::register(m)?;
-    stats_pairs::register(m)
+    stats_pairs::register(m)?;
+    stats_discovery::register(m)
 }

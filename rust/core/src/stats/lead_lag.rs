@@ -7,6 +7,16 @@
 //! An increment `dx` over `(a, b]` and one `dy` over `(c, d]` overlap at exactly the lags of the open interval
 //! `(c − b, d − a)`. So each pair adds `dx·dy` at one cell of a difference array and takes it away at another, and one
 //! prefix sum yields every lag: `O(pairs within the grid + lags)`, whatever the number of lags.
+//!
+//! The end of one increment is mostly the start of the next. Of two such instants, `s` of X and `t` of Y, the pair
+//! (increment before `s`, increment after `t`) opens just above the lag `t − s`, and (after `s`, before `t`) closes at
+//! it: one cell takes both, unless that lag lies on the grid. That halves the work.
+
+mod steps;
+
+pub use steps::{Peak, Steps};
+
+use std::ops::Range;
 
 use super::{MAX_SPAN, MAX_VALUES, StatsError, check, check_block, column_sums, index, origin};
 
@@ -33,6 +43,10 @@ impl LagGrid {
             Some(last) if first >= -MAX_SPAN && last <= MAX_SPAN && step <= MAX_SPAN => Ok(Self { first, step, count }),
             _ => Err(StatsError::Grid { expected: "a positive step and count, and lags within 2^60 ns" }),
         }
+    }
+
+    fn last(self) -> i64 {
+        self.first + self.step * ((self.count - 1) as u64).cast_signed()
     }
 
     /// The lags, ns.
@@ -93,6 +107,28 @@ impl Increments {
         this
     }
 
+    /// Gives `found` every instant at which one of these increments ends or starts, in order, and the change before it
+    /// and after it.
+    #[inline]
+    fn each_instant(&self, increments: Range<usize>, mut found: impl FnMut(i64, f64, f64)) {
+        let mut open: Option<(i64, f64)> = None;
+        for i in increments {
+            let start = self.starts[i];
+            match open {
+                Some((end, before)) if end == start => found(start, before, self.deltas[i]),
+                Some((end, before)) => {
+                    found(end, before, 0.0);
+                    found(start, 0.0, self.deltas[i]);
+                }
+                None => found(start, 0.0, self.deltas[i]),
+            }
+            open = Some((self.ends[i], self.deltas[i]));
+        }
+        if let Some((end, before)) = open {
+            found(end, before, 0.0);
+        }
+    }
+
     fn variance(&self, block: i64, blocks: usize) -> Vec<f64> {
         let mut variance = vec![0.0; blocks];
         for (&end, delta) in self.ends.iter().zip(&self.deltas) {
@@ -102,11 +138,43 @@ impl Increments {
     }
 }
 
+/// The instants at which increments end or start: `before[i]` ends at `times[i]`, `after[i]` starts there.
+struct Instants {
+    times: Vec<i64>,
+    before: Vec<f64>,
+    after: Vec<f64>,
+}
+
+impl Instants {
+    fn new(increments: &Increments) -> Self {
+        let mut this = Self { times: Vec::new(), before: Vec::new(), after: Vec::new() };
+        increments.each_instant(0..increments.ends.len(), |time, before, after| {
+            this.times.push(time);
+            this.before.push(before);
+            this.after.push(after);
+        });
+        this
+    }
+
+    /// Moves `from..to` forward to the instants of `first..=last`.
+    #[inline]
+    fn window(&self, first: i64, last: i64, from: &mut usize, to: &mut usize) {
+        while *from < self.times.len() && self.times[*from] < first {
+            *from += 1;
+        }
+        *to = (*to).max(*from);
+        while *to < self.times.len() && self.times[*to] <= last {
+            *to += 1;
+        }
+    }
+}
+
 /// Two series ready to be compared at any lag. A positive lag means that `X` leads: `Y` does at `t + θ` what `X` did
 /// at `t`.
 pub struct HayashiYoshida {
     x: Increments,
     y: Increments,
+    y_instants: Instants,
     /// `y_sums[j]` = sum of the first `j` increments of `Y`.
     y_sums: Vec<f64>,
     origin: i64,
@@ -131,7 +199,8 @@ impl HayashiYoshida {
             *sum += delta;
             Some(*sum)
         }));
-        Ok(Self { x: Increments::new(x_times, x_values, origin), y, y_sums, origin, span })
+        let y_instants = Instants::new(&y);
+        Ok(Self { x: Increments::new(x_times, x_values, origin), y, y_instants, y_sums, origin, span })
     }
 
     /// `Σ dx_i dy_j 1{(a_i, b_i] ∩ (c_j − θ, d_j − θ] ≠ ∅}` at every lag θ of the grid, split into blocks of `block`
@@ -145,24 +214,10 @@ impl HayashiYoshida {
         let size = blocks.checked_mul(grid.count).filter(|&size| size <= MAX_VALUES);
         let size = size.ok_or(StatsError::Grid { expected: "at most 2^27 values of blocks times lags" })?;
         let mut matrix = vec![0.0; size];
-        let step = grid.step.cast_unsigned();
-        // x/step = high word of x·⌈2^64/step⌉ for every x·step < 2^64 (Granlund & Montgomery 1994): a division costs
-        // ten times the rest of the loop. Here x stays below (count + 1)·step.
-        let largest = u128::from(step) * (grid.count as u128 + 1);
-        if step > 1 && largest * u128::from(step) < 1 << 64 {
-            let magic = u64::MAX / step + 1;
-            #[allow(clippy::cast_possible_truncation)] // the high word of 128 bits
-            self.scatter(grid, block, &mut matrix, |x| ((u128::from(x) * u128::from(magic)) >> 64) as usize);
+        if self.pairs(grid.first, grid.last()) > self.merge_cost(grid.count) {
+            self.merge(grid, block, &mut matrix);
         } else {
-            #[allow(clippy::cast_possible_truncation)] // at most `count`
-            self.scatter(grid, block, &mut matrix, |x| (x / step) as usize);
-        }
-        for row in matrix.chunks_exact_mut(grid.count) {
-            let mut sum = 0.0;
-            for cell in row {
-                sum += *cell;
-                *cell = sum;
-            }
+            self.open_and_close(grid, block, &mut matrix);
         }
         Ok(Contrast {
             matrix,
@@ -173,34 +228,87 @@ impl HayashiYoshida {
         })
     }
 
-    /// Fills the difference array: lag `k` belongs to a pair where `⌊(c − b − first)/step⌋ + 1 <= k` and
-    /// `k < ⌈(d − a − first)/step⌉`; both ends clamped to the grid.
+    /// How many pairs of instants of X and Y lie at most `first` to `last` apart: what the difference array costs.
+    fn pairs(&self, first: i64, last: i64) -> u64 {
+        let (mut from, mut to, mut sum) = (0, 0, 0);
+        self.x.each_instant(0..self.x.ends.len(), |s, _, _| {
+            self.y_instants.window(s + first, s + last, &mut from, &mut to);
+            sum += (to - from) as u64;
+        });
+        sum
+    }
+
+    /// What a merge at each of `count` lags costs, in pairs: about two a change (measured).
+    fn merge_cost(&self, count: usize) -> u64 {
+        2 * (count as u64).saturating_mul((self.x.ends.len() + self.y.ends.len()) as u64)
+    }
+
+    /// Few lags and many pairs: one merge a lag.
+    fn merge(&self, grid: LagGrid, block: i64, matrix: &mut [f64]) {
+        for (k, lag) in grid.lags().enumerate() {
+            self.meet(0..self.x.ends.len(), lag, |end, part| matrix[index(end, block) * grid.count + k] += part);
+        }
+    }
+
+    fn open_and_close(&self, grid: LagGrid, block: i64, matrix: &mut [f64]) {
+        let step = grid.step.cast_unsigned();
+        // x/step = high word of x·⌈2^64/step⌉ for every x·step < 2^64, and x is a multiple of step if the low word is
+        // below ⌈2^64/step⌉ (Granlund & Montgomery 1994): a division costs ten times the rest of the loop. Here x stays
+        // below (count + 1)·step.
+        let largest = u128::from(step) * (grid.count as u128 + 1);
+        if step > 1 && largest * u128::from(step) < 1 << 64 {
+            let magic = u64::MAX / step + 1;
+            #[allow(clippy::cast_possible_truncation)] // the two words of 128 bits
+            self.scatter(grid, block, matrix, |x| {
+                let product = u128::from(x) * u128::from(magic);
+                ((product >> 64) as usize, (product as u64) < magic)
+            });
+        } else {
+            #[allow(clippy::cast_possible_truncation)] // at most `count`
+            self.scatter(grid, block, matrix, |x| ((x / step) as usize, x % step == 0));
+        }
+    }
+
+    /// Row by row: the contrast at the first lag by a merge, its changes at the others in a difference array, their
+    /// prefix sum. `divide` gives the quotient by the step and whether it is exact.
     #[inline]
-    fn scatter(&self, grid: LagGrid, block: i64, matrix: &mut [f64], divide: impl Fn(u64) -> usize) {
-        let (x, y) = (&self.x, &self.y);
-        let (starts, ends, deltas) = (&y.starts[..], &y.ends[..], &y.deltas[..]);
-        let LagGrid { first, step, count } = grid;
-        let last = first + step * (count as u64).cast_signed() - step;
-        // The pairs of one increment of X are j in from..to; those in from..closed end within the grid.
-        let (mut from, mut to, mut closed) = (0, 0, 0);
-        for ((&a, &b), &dx) in x.starts.iter().zip(&x.ends).zip(&x.deltas) {
-            while from < ends.len() && ends[from] <= a + first {
-                from += 1;
+    fn scatter(&self, grid: LagGrid, block: i64, matrix: &mut [f64], divide: impl Fn(u64) -> (usize, bool)) {
+        let (x, instants) = (&self.x, &self.y_instants);
+        let LagGrid { first, count, .. } = grid;
+        let last = grid.last();
+        // `changes[k]` is added at lag k. The first holds what happens at the first lag, which the merge has already;
+        // the last what happens past the grid.
+        let mut changes = vec![0.0; count + 1];
+        let (mut from, mut to) = (0, 0);
+        let mut done = 0;
+        for (row, cells) in matrix.chunks_exact_mut(count).enumerate() {
+            let rows = done..done + x.ends[done..].partition_point(|&end| index(end, block) <= row);
+            done = rows.end;
+            if rows.is_empty() {
+                continue;
             }
-            while to < starts.len() && starts[to] < b + last {
-                to += 1;
-            }
-            while closed < ends.len() && ends[closed] <= a + last {
-                closed += 1;
-            }
-            let row = &mut matrix[index(b, block) * count..][..count];
-            let zero = b + first - step;
-            for (&c, &dy) in starts[from..to].iter().zip(&deltas[from..to]) {
-                row[divide((c - zero).max(0).cast_unsigned())] += dx * dy;
-            }
-            let zero = a + first + 1 - step;
-            for (&d, &dy) in ends[from..closed].iter().zip(&deltas[from..closed]) {
-                row[divide((d - zero).cast_unsigned())] -= dx * dy;
+            changes.fill(0.0);
+            x.each_instant(rows.clone(), |s, before, after| {
+                instants.window(s + first, s + last, &mut from, &mut to);
+                let zero = s + first;
+                let found = instants.times[from..to].iter().zip(&instants.before[from..to]);
+                for ((&t, &closed), &opened) in found.zip(&instants.after[from..to]) {
+                    let (cell, exact) = divide((t - zero).cast_unsigned());
+                    let (opening, closing) = (before * opened, after * closed);
+                    if exact {
+                        changes[cell] -= closing;
+                        changes[cell + 1] += opening;
+                    } else {
+                        changes[cell + 1] += opening - closing;
+                    }
+                }
+            });
+            let mut sum = 0.0;
+            self.meet(rows, first, |_, part| sum += part);
+            cells[0] = sum;
+            for (cell, change) in cells[1..].iter_mut().zip(&changes[1..]) {
+                sum += change;
+                *cell = sum;
             }
         }
     }
@@ -212,18 +320,29 @@ impl HayashiYoshida {
     pub fn contrast_at(&self, lag: i64) -> f64 {
         // Past these bounds nothing overlaps, and clamping keeps the sums below within range.
         let lag = lag.clamp(-MAX_SPAN - 1, MAX_SPAN + 1);
+        let mut sum = 0.0;
+        self.meet(0..self.x.ends.len(), lag, |_, part| sum += part);
+        sum
+    }
+
+    /// Gives `found` the end of each of these increments of X and what it adds to the contrast at one lag.
+    #[inline]
+    fn meet(&self, increments: Range<usize>, lag: i64, mut found: impl FnMut(i64, f64)) {
         let (x, y) = (&self.x, &self.y);
-        let (mut from, mut to, mut sum) = (0, 0, 0.0);
-        for ((&a, &b), &dx) in x.starts.iter().zip(&x.ends).zip(&x.deltas) {
+        let Some(&start) = x.starts.get(increments.start) else { return };
+        let mut from = y.ends.partition_point(|&end| end <= start + lag);
+        let mut to = from;
+        let ends = &x.ends[increments.clone()];
+        for ((&a, &b), &dx) in x.starts[increments.clone()].iter().zip(ends).zip(&x.deltas[increments]) {
             while from < y.ends.len() && y.ends[from] <= a + lag {
                 from += 1;
             }
+            to = to.max(from);
             while to < y.starts.len() && y.starts[to] < b + lag {
                 to += 1;
             }
-            sum += dx * (self.y_sums[to] - self.y_sums[from]);
+            found(b, dx * (self.y_sums[to] - self.y_sums[from]));
         }
-        sum
     }
 }
 
