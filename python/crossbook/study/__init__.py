@@ -16,6 +16,7 @@ from crossbook.study.convergence import (
     threshold_basis,
 )
 from crossbook.study.crosses import cross_ladder, cross_share, crosses, default_fair_basis, find_crosses
+from crossbook.study.discovery import Discovery, aligned_prices, half_life, price_discovery, rolling_discovery
 from crossbook.study.hawkes import (
     HawkesFit,
     fit_hawkes,
@@ -26,8 +27,6 @@ from crossbook.study.hawkes import (
     hawkes_test,
     simulate_hawkes,
 )
-from crossbook.study.ou import bertram, fit_ou, simulate_ou, zeng_lee
-from crossbook.study.discovery import Discovery, aligned_prices, half_life, price_discovery, rolling_discovery
 from crossbook.study.lead_lag import lead_lag, lead_lag_ratio, lead_lag_summary
 from crossbook.study.lead_lag_network import Network, lead_lag_matrix, lead_lag_network
 from crossbook.study.lead_lag_parts import (
@@ -37,9 +36,12 @@ from crossbook.study.lead_lag_parts import (
     lead_lag_exact,
     lead_lag_rolling,
     lead_lag_steps,
+)
+from crossbook.study.ou import bertram, fit_ou, simulate_ou, zeng_lee
 from crossbook.study.quotes import basis, basis_summary, decimals, quotes
 from crossbook.study.races import adverse_selection, find_races, race_messages, race_summary
 from crossbook.study.response import aggressor_orders, mid_moves, response, responses, touch_flow
+from crossbook.study.shares import information_shares, ordered_information_shares
 from crossbook.study.stat_arb import (
     backtest_pair,
     backtest_summary,
@@ -48,7 +50,6 @@ from crossbook.study.stat_arb import (
     kalman_hedge,
     sample_pair,
 )
-from crossbook.study.shares import information_shares, ordered_information_shares
 from crossbook.study.study import Study
 from crossbook.study.twin import Twins, against_twin, feedback_twin
 from crossbook.study.vecm import Var, Vecm, cointegration, lag_order, var, vecm
