@@ -43,6 +43,11 @@ def test_the_log_likelihood_is_the_published_one_and_tells_the_effect_of_j_on_i_
     value, gradient = hawkes_log_likelihood(PUBLISHED, adjacency=[[2, 3], [4, 1]], end=5_650_000_000, **options)
     assert value == pytest.approx(-56.5024056911152, abs=1e-11)
     assert gradient.shape == (7,)
+    # tick 0.8.0.2, ModelHawkesExpKernLogLik(2.0): minus its gradient, times the 11 events; its decay is fixed. Its loss
+    # there, 45.202405691115196 over 11, is minus the log-likelihood less types · end (2 · 5.65).
+    theirs = [-4.76449016, -4.47380245, -4.55537579, -4.8146195, -4.42481562, -5.51117365]
+    assert gradient[:6] == pytest.approx(theirs, abs=1e-8)
+    assert value == pytest.approx(-45.202405691115196 - 2 * 5.65, abs=1e-12)
     transposed, _ = hawkes_log_likelihood(PUBLISHED, adjacency=[[2, 4], [3, 1]], end=5_650_000_000, **options)
     assert transposed == pytest.approx(-57.0454394371, abs=1e-9)
     # tick's own expectation up to 4.25: 3.7161782458519013, minus the log-likelihood over 11 events.

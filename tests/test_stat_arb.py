@@ -179,6 +179,25 @@ def test_a_trade_by_hand():
     assert not row["marked"]
 
 
+def test_costs_are_those_of_the_costs_module_fixed_parts_over_the_notional():
+    from crossbook import costs
+
+    levels = {"upper_bp": 90.0, "lower_bp": -90.0}
+    plain = backtest_pair(PRIMARY, SECONDARY, **levels, fees_bp=(1.0, 2.0))
+    same = (costs.Fees(maker_bp=0, taker_bp=1), costs.Fees(maker_bp=0, taker_bp=2))
+    assert backtest_pair(PRIMARY, SECONDARY, **levels, costs=same).equals(plain)
+    gas = costs.Gas(used=100_000, priority_fee=10**9)
+    state = costs.State(base_fee=19 * 10**9, native_ask=2_000)
+    dear = (same[0], same[1] + gas)
+    found = backtest_pair(PRIMARY, SECONDARY, **levels, costs=dear, state=state, notional=10_000.0)
+    # 100,000 gas at 20 gwei and 2,000 a coin are 4 in quote currency, on the way in and out: 8 of 10,000.
+    assert found["fees_bp"].item() == pytest.approx(plain["fees_bp"].item() + 8.0)
+    with pytest.raises(DataError, match="found both"):
+        backtest_pair(PRIMARY, SECONDARY, **levels, costs=same, fees_bp=(1.0, 1.0))
+    with pytest.raises(DataError, match="notional"):
+        backtest_pair(PRIMARY, SECONDARY, **levels, notional=0.0)
+
+
 def test_latency_takes_the_touch_that_holds_when_the_order_arrives_each_leg_at_its_own_time():
     found = backtest_pair(PRIMARY, SECONDARY, upper_bp=90, lower_bp=-90, latency_ms=(5.0, 20.0))
     row = found.row(0, named=True)

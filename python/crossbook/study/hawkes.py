@@ -197,8 +197,8 @@ def fit_hawkes(
     ties are common; fit with two rules and compare. `decays`: where to start (per second), or with `fixed_decays` what
     to keep. `stationary`: constrain the spectral radius below 1 where the free optimum lies beyond.
 
-    Bounds are μ > 0, α ≥ 0, β > 0. Several starting decays are tried, then L-BFGS-B on the exact gradient and Newton's
-    steps on the exact second derivatives; of more than 40,000 events the first 20,000 are fitted first, to start near.
+    Bounds are μ > 0, α ≥ 0, β > 0. Several starting decays are tried, then Newton's steps within the bounds on the
+    exact second derivatives; of more than 40,000 events the first 20,000 are fitted first, to start near.
     The likelihood is concave in μ and α but not in the decays, and with several components a local maximum cannot be
     excluded.
 
@@ -446,7 +446,7 @@ def hawkes_test(fit: HawkesFit, /, *, lags: int = 20) -> pl.DataFrame:
     for name in fit.names:
         values = frame.filter(pl.col("type") == name)["residual"].to_numpy()
         n = values.size
-        test = kstest(values, "expon")
+        test = kstest(values, "expon", method="exact" if n < 1000 else "asymp")
         variance = float(values.var(ddof=1)) if n > 1 else None
         excess = None if variance is None else float(np.sqrt(n) * (variance - 1) / np.sqrt(8))
         box = box_p = None

@@ -60,6 +60,19 @@ class _Target:
         gradient = gradient[: x.size]
         return -value * self.scale, -gradient * self.scale
 
+    def curvature(self, x: Floats) -> Floats:
+        """Second derivatives in these coordinates."""
+        values = self.values(x)
+        _, raw, hessian, _ = self.kernel.information(*self.split(values))
+        unit = np.ones(values.size)
+        unit[: self.d] = self.rates
+        unit[-self.c :] = values[-self.c :]
+        found = -hessian * np.outer(unit, unit)
+        # d²/d(ln β)² is β² d²/dβ² and β d/dβ besides.
+        decay = np.arange(values.size - self.c, values.size)
+        found[decay, decay] -= raw[decay] * values[decay]
+        return np.asarray(found[: x.size, : x.size] * self.scale)
+
     def start(self) -> Floats:
         """Half of all events caused by others, the parts equal."""
         alpha = np.full(self.d**2 * self.c, 0.5 / (self.d * self.c))
@@ -72,8 +85,6 @@ class _Target:
 
 def starting_decays(kernel: HawkesEvents, rates: Floats, times: Times, components: int) -> Floats:
     """The best of a few sets of decays around the events' own time scales, fitted with the decays kept."""
-    from scipy.optimize import minimize
-
     gaps = np.diff(times)
     gaps = gaps[gaps > 0] * 1e-9
     if not gaps.size:
@@ -89,11 +100,9 @@ def starting_decays(kernel: HawkesEvents, rates: Floats, times: Times, component
     best, value = tried[0], np.inf
     for decays in tried:
         target = _Target(kernel, rates, decays, True)
-        found = minimize(
-            target, target.start(), jac=True, method="L-BFGS-B", bounds=target.bounds(), options={"maxiter": 15}
-        )
-        if found.fun < value:
-            best, value = decays, found.fun
+        _, found, _ = _climb(target, target.start(), 8)
+        if found < value:
+            best, value = decays, found
     return np.asarray(np.clip(best, 1e-8, 1e10))
 
 
@@ -106,27 +115,21 @@ def maximise(
     stationary: bool,
     near: Floats | None = None,
 ) -> Optimum:
-    """Climb from these decays. L-BFGS-B, then Newton's steps on what lies inside the bounds.
+    """Climb from these decays, or from `near`, values close to the best, say of a part of the events.
 
-    `near`: values close to the best, say of a part of the events: Newton's steps are tried from there at once.
+    No library's optimiser does it faster: linear algebra of ten rows in many threads took them 50 times as long as the
+    likelihood of 10,000 events. Only the constraint on the spectral radius is left to one.
     """
-    from scipy.optimize import minimize
-
     target = _Target(kernel, rates, decays, fixed_decays)
-    bounds = target.bounds()
-    begin, converged = target.start(), False
-    if near is not None:
-        begin = target.coordinates(near)
-        x, converged = _polish(target, begin, np.array(bounds))
-    if not converged:
-        options = {"maxiter": 500, "maxfun": 1000, "ftol": 1e-13, "gtol": 1e-7}
-        found = minimize(target, begin, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-        x, converged = _polish(target, found.x, np.array(bounds))
+    begin = target.start() if near is None else target.coordinates(near)
+    x, _, converged = _climb(target, begin, 100)
     values = target.values(x)
     d, c = target.d, target.c
     radius = radius_gradient(values[d:-c].reshape(d, d, c).sum(axis=2))[0]
     if not stationary or radius < 1:
         return Optimum(values, -target(x)[0] / target.scale, converged, False)
+
+    from scipy.optimize import minimize
 
     def room(x: Floats) -> float:
         return float(_RADIUS - radius_gradient(x[d : d + d * d * c].reshape(d, d, c).sum(axis=2))[0])
@@ -144,52 +147,57 @@ def maximise(
         begin,
         jac=True,
         method="SLSQP",
-        bounds=bounds,
+        bounds=target.bounds(),
         constraints=[{"type": "ineq", "fun": room, "jac": slope}],
         options={"maxiter": 300, "ftol": 1e-12},
     )
     return Optimum(target.values(bound.x), -bound.fun / target.scale, bool(bound.success), True)
 
 
-def _polish(target: _Target, x: Floats, bounds: Floats, steps: int = 8) -> tuple[Floats, bool]:
-    """Newton's steps; the last gradient of what is free says whether a maximum was reached."""
+def _climb(target: _Target, x: Floats, steps: int) -> tuple[Floats, float, bool]:
+    """Newton's steps on the exact second derivatives, within the bounds, damped where they do not help.
+
+    What lies at a bound and would leave it stays (Bertsekas 1982, "Projected Newton methods", SIAM Journal on Control
+    and Optimization 20(2)); the damping is Levenberg and Marquardt's. Gives the place, the value, and whether the
+    gradient of what is free vanishes there.
+    """
+    low, high = np.array(target.bounds()).T
     value, gradient = target(x)
+    damping = 1e-6
     for _ in range(steps):
-        at_bound = ((x <= bounds[:, 0] + 1e-12) & (gradient > 0)) | ((x >= bounds[:, 1] - 1e-12) & (gradient < 0))
-        free = ~at_bound
+        free = _free(x, gradient, low, high)
         if not free.any() or np.abs(gradient[free]).max() < 1e-11:
-            return x, True
-        values = target.values(x)
-        _, raw, hessian, _ = target.kernel.information(*target.split(values))
-        size = x.size
-        unit = np.ones(values.size)
-        unit[: target.d] = target.rates
-        unit[-target.c :] = values[-target.c :]
-        curvature = -hessian * np.outer(unit, unit)
-        # d²/d(ln β)² has β d/dβ besides β² d²/dβ².
-        decay = np.arange(values.size - target.c, values.size)
-        curvature[decay, decay] -= raw[decay] * values[decay]
-        curvature = (curvature * target.scale)[:size, :size][np.ix_(free, free)]
-        try:
-            np.linalg.cholesky(curvature)
-            step = np.linalg.solve(curvature, gradient[free])
-        except np.linalg.LinAlgError:
             break
-        for shrink in (1.0, 0.5, 0.1):
-            moved = x.copy()
-            moved[free] -= shrink * step
-            moved = np.clip(moved, bounds[:, 0], bounds[:, 1])
+        curvature = target.curvature(x)[np.ix_(free, free)]
+        scale = np.maximum(np.abs(np.diag(curvature)), 1e-12)
+        moved = x
+        while damping < 1e9:
+            try:
+                np.linalg.cholesky(curvature + np.diag(damping * scale))
+            except np.linalg.LinAlgError:
+                damping = max(damping * 10, 1e-3)
+                continue
+            step = np.zeros(x.size)
+            step[free] = np.linalg.solve(curvature + np.diag(damping * scale), gradient[free])
+            moved = np.clip(x - np.clip(step, -3.0, 3.0), low, high)
             next_value, next_gradient = target(moved)
+            # At the top differences are rounding: an equal value is a step too.
             if next_value <= value + 1e-15 * abs(value):
                 break
+            damping *= 10
         else:
             break
-        small = np.abs(moved - x).max() < 1e-10
+        still = np.abs(moved - x).max() < 1e-9
         x, value, gradient = moved, next_value, next_gradient
-        if small:
+        damping = max(damping / 10, 1e-12)
+        if still:
             break
-    at_bound = ((x <= bounds[:, 0] + 1e-12) & (gradient > 0)) | ((x >= bounds[:, 1] - 1e-12) & (gradient < 0))
-    return x, bool(np.abs(gradient[~at_bound]).max(initial=0.0) < 1e-5)
+    free = _free(x, gradient, low, high)
+    return x, value, bool(np.abs(gradient[free]).max(initial=0.0) < 1e-6)
+
+
+def _free(x: Floats, gradient: Floats, low: Floats, high: Floats) -> np.ndarray:
+    return ~(((x <= low + 1e-12) & (gradient > 0)) | ((x >= high - 1e-12) & (gradient < 0)))
 
 
 def radius_gradient(matrix: Floats) -> tuple[float, Floats]:

@@ -87,7 +87,7 @@ impl Events {
     ///
     /// # Errors
     /// [`HawkesError::Type`] if an event's type is none of the process; [`StatsError::Grid`] if the matrix would exceed
-    /// [`MAX_VALUES`](crate::stats::MAX_VALUES).
+    /// [`MAX_VALUES`].
     pub fn intensities(&self, parameters: &Parameters) -> Result<Vec<f64>, HawkesError> {
         self.check(parameters)?;
         let size = self.len().checked_mul(parameters.types).filter(|&size| size <= MAX_VALUES);
