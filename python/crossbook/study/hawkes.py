@@ -234,7 +234,7 @@ def fit_hawkes(
     if len(kernel) <= d + d * d * components + components:
         raise DataError(f"events: expected more than there are parameters, found {len(kernel)}")
 
-    from crossbook.study.hawkes_optimum import maximise, starting_decays
+    from crossbook.study.hawkes_optimum import maximise, starting_values
 
     rates = counts / kernel.seconds
     part = kernel
@@ -242,13 +242,14 @@ def fit_hawkes(
         cut = int(data.times[_PART - 1])
         size = int(np.searchsorted(data.times, cut, "right"))
         part = data._replace(times=data.times[:size], types=data.types[:size], end=cut).kernel
+    near = None
     if decays is None:
-        beginning = starting_decays(part, rates, data.times, components)
+        near = starting_values(part, rates, data.times, components)
+        beginning = near[-components:]
     else:
         beginning = np.sort(np.asarray(decays, dtype=np.float64))
-    near = None
-    if large:
-        near = maximise(part, rates, beginning, fixed_decays=fixed_decays, stationary=False).values
+        if large:
+            near = maximise(part, rates, beginning, fixed_decays=fixed_decays, stationary=False).values
     found = maximise(kernel, rates, beginning, fixed_decays=fixed_decays, stationary=stationary, near=near)
     return _describe(data, kernel, found, level=level, fixed_decays=fixed_decays)
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from crossbook._core import HawkesEvents
     from crossbook.study.series import Floats, Times
 
-__all__ = ["Optimum", "maximise", "radius_gradient", "starting_decays"]
+__all__ = ["Optimum", "maximise", "radius_gradient", "starting_values"]
 
 _RADIUS = 1 - 1e-6
 """A constrained process is kept so far from the edge of explosion."""
@@ -83,27 +83,28 @@ class _Target:
         return [(1e-6, 1e3)] * self.d + [(0.0, 1e3)] * (self.d**2 * self.c) + beta
 
 
-def starting_decays(kernel: HawkesEvents, rates: Floats, times: Times, components: int) -> Floats:
-    """The best of a few sets of decays around the events' own time scales, fitted with the decays kept."""
+def starting_values(kernel: HawkesEvents, rates: Floats, times: Times, components: int) -> Floats:
+    """The best of the optima reached from several sets of decays, over the events' own time scales.
+
+    The likelihood has local maxima in the decays: on a real pair two components settled at 12 and 318 per second from
+    one start and, with 1,737 more of log-likelihood, at 45 and 322,316 from another.
+    """
     gaps = np.diff(times)
     gaps = gaps[gaps > 0] * 1e-9
     if not gaps.size:
         raise DataError("events: expected at least two different times")
-    low, middle = (float(np.quantile(gaps, q)) for q in (0.1, 0.5))
+    low, middle = (float(np.quantile(gaps, q)) for q in (0.01, 0.5))
     mean = float(gaps.mean())
     scales = np.geomspace(1 / (10 * mean), max(1 / low, 10 / mean), 6)
     if components == 1:
         tried = [np.array([scale]) for scale in [*scales, 1 / middle]]
     else:
-        spans = [(scales[0], scales[-1]), (scales[0], scales[3]), (scales[2], scales[-1])]
-        tried = [np.geomspace(a, b, components) for a, b in spans]
-    best, value = tried[0], np.inf
-    for decays in tried:
-        target = _Target(kernel, rates, decays, True)
-        _, found, _ = _climb(target, target.start(), 8)
-        if found < value:
-            best, value = decays, found
-    return np.asarray(np.clip(best, 1e-8, 1e10))
+        pairs = [(a, b) for i, a in enumerate(scales) for b in scales[i + 1 :]]
+        tried = [np.geomspace(a, b, components) for a, b in pairs]
+    found = [
+        maximise(kernel, rates, np.clip(decays, 1e-8, 1e10), fixed_decays=False, stationary=False) for decays in tried
+    ]
+    return max(found, key=lambda optimum: optimum.log_likelihood).values
 
 
 def maximise(
