@@ -157,8 +157,8 @@ proptest! {
             }).sum::<f64>()).sum::<f64>();
             prop_assert!((intensities[k * d + i] - rate).abs() < 1e-9 * rate);
         }
-        for i in 0..d {
-            prop_assert!((found.rest[i] - (integral(i, end) - integral(i, last[i]))).abs() < 1e-9);
+        for (i, (&rest, &last)) in found.rest.iter().zip(&last).enumerate() {
+            prop_assert!((rest - (integral(i, end) - integral(i, last))).abs() < 1e-9);
         }
     }
 }
