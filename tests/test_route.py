@@ -222,9 +222,16 @@ def test_inverse_contracts_are_cut_to_whole_ones_and_the_rest_goes_elsewhere() -
     assert sizes(route) == {"deribit:BTC-PERPETUAL": "600"}
     assert (route.shortfall, route.is_optimal) == (None, True)
     route = market(books).route("buy", "0.10117")
-    # 607 are 0.10116666; 0.00000334 is less than a lot of A, so it stays.
+    # 607 are 0.10116666; 0.00000334 is less than a lot of A, so it stays. 607 cost what they cost: the gap is rounding.
     assert sizes(route) == {"deribit:BTC-PERPETUAL": "607"}
     assert (route.filled, route.shortfall) == (0.10116666, "contracts")
+    assert route.gap is not None
+    assert 0 <= route.gap < 0.001
+    sale = market([(A, [(5_999_900, 5_000)], [(6_000_100, 1)]), (INVERSE, [(120_000, 1_000)], [(120_001, 1)])])
+    route = sale.route("sell", "0.10117")
+    assert sizes(route) == {"deribit:BTC-PERPETUAL": "607"}
+    assert route.gap is not None
+    assert 0 <= route.gap < 0.001
     route = market(books).route("buy", "0.2")
     # The level of 60,000 has 0.16666666, the next is dearer than A. Less of it and more of A in whole lots is all.
     assert sizes(route) == {"coinbase:BTC-USD": "0.034", "deribit:BTC-PERPETUAL": "996"}

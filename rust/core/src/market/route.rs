@@ -12,6 +12,8 @@
 //! if they could be split at will, then cut to whole contracts, and what that leaves is routed over the other venues; the
 //! answer then states a gap.
 
+mod answer;
+mod legs;
 mod runs;
 mod search;
 #[cfg(test)]
@@ -19,12 +21,14 @@ mod tests;
 
 use thiserror::Error;
 
+pub use self::answer::{LeftOut, Route, RouteLeg, Shortfall};
+use self::legs::{Money, contracts, costs, leg, touch_contract};
 pub use self::runs::{Slices, Source, Terms};
 pub use self::search::{Order, Router, Split};
 use super::{LadderLevel, Market, Status, VenueLadder};
 use crate::cost::{Affine, Amount};
 use crate::instrument::Contract;
-use crate::units::{Price, Side, Size, Unit};
+use crate::units::{Price, Side, Size};
 
 /// Why an order cannot be routed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -154,139 +158,6 @@ impl Request<'_> {
     }
 }
 
-/// Why a venue has no part in a route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LeftOut {
-    /// It does not count now.
-    Status(Status),
-    /// The request does not allow it.
-    Denied,
-    /// One lot of it is finer than the market's common size unit, so sizes would not be exact.
-    Lot,
-}
-
-impl LeftOut {
-    /// Its name in tables.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Status(status) => status.name(),
-            Self::Denied => "denied",
-            Self::Lot => "lot",
-        }
-    }
-}
-
-/// Why less is traded than was wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Shortfall {
-    /// The known levels end.
-    Liquidity,
-    /// Further levels are beyond the limit price.
-    Limit,
-    /// Greatest sizes, balances or the number of venues.
-    Constraints,
-    /// What is left is less than a lot or a least size.
-    Lots,
-    /// What is left is less than one contract whose size depends on the price, or a lot beside it: sizes are no multiples
-    /// of such contracts, so this is as it must be.
-    Contracts,
-}
-
-impl Shortfall {
-    /// Its name in tables.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Liquidity => "liquidity",
-            Self::Limit => "limit",
-            Self::Constraints => "constraints",
-            Self::Lots => "lots",
-            Self::Contracts => "contracts",
-        }
-    }
-}
-
-/// A venue's part of a route.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RouteLeg {
-    /// Index of the instrument.
-    pub venue: usize,
-    /// Size in common size units of the base currency; of inverse contracts rounded down.
-    pub size: i64,
-    /// Size of the order to send, in the instrument's size units.
-    pub native_size: Size,
-    /// The worst of the venue's prices that it reaches: the limit of the order to send.
-    pub native_price: Price,
-    /// That price in common price units.
-    pub price: i64,
-    /// What is paid (rounded up) or received (rounded down) before costs, in the market's quote currency.
-    pub notional: Amount,
-    /// Proportional and fixed costs, rounded up.
-    pub cost: Amount,
-    /// What the last lot costs or brings net of proportional costs, in quote currency per base currency.
-    pub marginal: f64,
-}
-
-/// How an order is split.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Route {
-    /// The parts, in the order of the instruments.
-    pub legs: Vec<RouteLeg>,
-    /// Venues without a part because they were left out, and why. Rates are no venues and not named.
-    pub left_out: Vec<(usize, LeftOut)>,
-    /// The size wanted, in common size units; of a notional, what it comes to.
-    pub wanted: i64,
-    /// The size traded.
-    pub filled: i64,
-    /// Why that is less.
-    pub shortfall: Option<Shortfall>,
-    /// Sum of the legs before costs.
-    pub notional: Amount,
-    /// Sum of the legs' costs.
-    pub cost: Amount,
-    /// Whether no other split trades more, or as much for less.
-    pub is_optimal: bool,
-    /// By how much a better split of the same size could be cheaper at most; `None` if that is not known.
-    pub gap: Option<Amount>,
-    /// Net price of the last of the size in the relaxation (the dual variable), in quote currency per base currency.
-    pub marginal: f64,
-    /// Nodes of the search.
-    pub nodes: u64,
-    /// The best bid and ask over the venues, in common price units, if both are there.
-    pub best: Option<(i64, i64)>,
-    /// Average price before costs, in quote currency per base currency.
-    pub average: f64,
-    /// By how much the average is worse than the middle of the best bid and ask, bp of it; negative if better.
-    pub slippage_mid_bp: f64,
-    /// By how much it is worse than the best price of the side, bp of it.
-    pub slippage_touch_bp: f64,
-}
-
-impl Route {
-    #[allow(clippy::cast_precision_loss)] // analytics begin here
-    fn finish(&mut self, side: Side, money: Money) {
-        self.notional = self.legs.iter().map(|leg| leg.notional).sum();
-        self.cost = self.legs.iter().map(|leg| leg.cost).sum();
-        self.average = self.notional.to_f64() / money.size_unit.to_f64(self.filled);
-        let sign = if side == Side::Bid { 1.0 } else { -1.0 };
-        let worse = |than: f64| sign * (self.average / than - 1.0) * 10_000.0;
-        let (mid, touch) = self.best.map_or((f64::NAN, f64::NAN), |(bid, ask)| {
-            (f64::midpoint(bid as f64, ask as f64), if side == Side::Bid { ask as f64 } else { bid as f64 })
-        });
-        (self.slippage_mid_bp, self.slippage_touch_bp) = (worse(money.price(mid)), worse(money.price(touch)));
-    }
-
-    /// What is paid in all for a purchase, or received net for a sale.
-    #[must_use]
-    pub fn total(&self, side: Side) -> Amount {
-        let cost = if side == Side::Bid { self.cost.0 } else { -self.cost.0 };
-        Amount(self.notional.0.saturating_add(cost))
-    }
-}
-
 /// Splits orders over the venues of a market. Keep it: once warm it does not allocate.
 #[derive(Debug, Default)]
 pub struct MarketRouter {
@@ -390,12 +261,12 @@ impl MarketRouter {
             whole = relaxed.filled == size;
             one_contract = self.fixed.iter().filter_map(|(slot, _)| self.contracts.get(*slot)).sum();
             split = self.fill_up(market, request, money, &relaxed, &mut hit_limit)?;
-            // The least cost is convex in the size, so less size costs less by at most the dual price of each unit.
+            // The relaxation is convex in the size, so less size costs less by at most the dual price of each unit.
             #[allow(clippy::cast_possible_truncation)] // what does not fit saturates
-            let price = relaxed.marginal.abs().ceil() as i128;
+            let price = (relaxed.marginal + relaxed.marginal.abs() * 1e-12).ceil() as i128;
             let less = price.saturating_mul(i128::from(relaxed.filled - split.filled).max(0));
-            bound = if relaxed.bound == i128::MIN { bound } else { relaxed.bound.saturating_sub(less) };
-            split.is_optimal = split.cost <= bound;
+            bound = if relaxed.relaxed == i128::MIN { i128::MIN } else { relaxed.relaxed.saturating_sub(less) };
+            split.is_optimal = split.cost <= bound && split.filled == relaxed.filled;
         }
         self.write(market, request, money)?;
         let route = &mut self.route;
@@ -635,107 +506,5 @@ impl MarketRouter {
             self.route.legs.push(leg);
         }
         Ok(())
-    }
-}
-
-/// The base currency of one lot of contracts at the touch, rounded up: less would trade nothing.
-fn touch_contract(market: &Market, index: usize, side: Side) -> i64 {
-    let (Some(conversion), Some(touch)) =
-        (market.conversion(index), market.venues().get(index).and_then(super::VenueBook::touch))
-    else {
-        return 0;
-    };
-    let price = if side == Side::Bid { touch.quote.ask } else { touch.quote.bid };
-    conversion.base_size(price, Size(conversion.lot())).saturating_add(1)
-}
-
-/// How many whole lots of contracts so much base currency is, from the best level on.
-fn contracts(market: &Market, request: &Request<'_>, venue: usize, wanted: i64) -> Option<i64> {
-    let conversion = market.conversion(venue)?;
-    let (mut left, mut count) = (wanted, 0_i64);
-    for level in market.ladder(venue, request.side.opposite())? {
-        if level.size > left {
-            count = count.checked_add(conversion.lots(level.native_price, left).0)?;
-            break;
-        }
-        left -= level.size;
-        count = count.checked_add(level.native_size.0)?;
-    }
-    Some(count - count % conversion.lot())
-}
-
-/// What trading a size of a venue comes to, in its own size units. The size is there.
-fn leg(market: &Market, request: &Request<'_>, venue: usize, native: i64) -> Option<RouteLeg> {
-    let conversion = market.conversion(venue)?;
-    let side = request.side.opposite();
-    let (mut left, mut size, mut notional) = (native, 0_i64, Amount::ZERO);
-    for level in market.ladder(venue, side)? {
-        let taken = level.native_size.0.min(left);
-        left -= taken;
-        size = size.checked_add(conversion.base_size(level.native_price, Size(taken)))?;
-        let amount = conversion.amount(side, level.native_price, Size(taken))?;
-        notional = notional.checked_add(Amount(amount))?;
-        if left == 0 {
-            let cost = costs(market, request, venue).cost(notional)?;
-            let (native_price, price) = (level.native_price, level.price);
-            let native_size = Size(native);
-            return Some(RouteLeg { venue, size, native_size, native_price, price, notional, cost, marginal: 0.0 });
-        }
-    }
-    None
-}
-
-/// What trading at a venue costs: what the request says, else the market's taker fee.
-fn costs(market: &Market, request: &Request<'_>, venue: usize) -> Affine {
-    let fee = || Affine { rate: crate::cost::Rate(market.fees().get(venue).copied().unwrap_or(0)), ..Affine::ZERO };
-    request.costs.get(venue).copied().unwrap_or_else(fee)
-}
-
-/// Between amounts and the integers of the search: 10^-9 of price unit times size unit.
-#[derive(Clone, Copy, Debug)]
-struct Money {
-    /// Amounts in one such integer, as a power of ten.
-    exponent: i32,
-    price_unit: Unit,
-    size_unit: Unit,
-}
-
-impl Money {
-    fn of(market: &Market) -> Self {
-        let units = market.units();
-        let exponent = i32::from(units.price.exponent()) + i32::from(units.size.exponent()) + 9;
-        Self { exponent, price_unit: units.price, size_unit: units.size }
-    }
-
-    /// Common units have mantissa 1, so a power of ten is all.
-    fn power(self) -> i128 {
-        10_i128.checked_pow(self.exponent.unsigned_abs()).unwrap_or(i128::MAX)
-    }
-
-    fn up(self, amount: Amount) -> i128 {
-        if self.exponent >= 0 { -(-amount.0).div_euclid(self.power()) } else { amount.0.saturating_mul(self.power()) }
-    }
-
-    fn down(self, amount: Amount) -> i128 {
-        if self.exponent >= 0 { amount.0.div_euclid(self.power()) } else { amount.0.saturating_mul(self.power()) }
-    }
-
-    /// Rounded up.
-    fn amount(self, count: i128) -> Amount {
-        let power = self.power();
-        Amount(if self.exponent >= 0 { count.saturating_mul(power) } else { -(-count).div_euclid(power) })
-    }
-
-    /// A leg as a cost in the search's integers.
-    fn count(self, leg: &RouteLeg, side: Side) -> i128 {
-        let notional = if side == Side::Bid { leg.notional.0 } else { -leg.notional.0 };
-        self.up(Amount(notional.saturating_add(leg.cost.0)))
-    }
-
-    /// A price in common units as a float of quote per base currency.
-    #[allow(clippy::cast_precision_loss)] // analytics begin here
-    fn price(self, common: f64) -> f64 {
-        let power = 10_f64.powi(i32::from(self.price_unit.exponent().unsigned_abs().cast_signed()));
-        if self.price_unit.exponent() < 0 { common / power } else { common * power }
     }
 }
