@@ -22,7 +22,7 @@ mod tests;
 use thiserror::Error;
 
 pub use self::answer::{LeftOut, Route, RouteLeg, Shortfall};
-use self::legs::{Money, contracts, costs, leg, touch_contract};
+use self::legs::{Money, contracts, costs, is_exact, known_leg, leg, touch_contract};
 pub use self::runs::{Slices, Source, Terms};
 pub use self::search::{Order, Router, Split};
 use super::{LadderLevel, Market, Status, VenueLadder};
@@ -166,6 +166,8 @@ pub struct MarketRouter {
     venues: Vec<usize>,
     /// By venue: whether its sizes depend on the price.
     inverse: Vec<bool>,
+    /// By venue: whether common prices and sizes are exactly its own, so that the search knows what its legs come to.
+    exact: Vec<bool>,
     /// By venue: of an inverse one the base currency of one lot at the touch.
     contracts: Vec<i64>,
     /// Parts of inverse venues, once they are cut to whole contracts.
@@ -185,12 +187,18 @@ struct Ladders<'a> {
 }
 
 impl<'a> Ladders<'a> {
-    fn new(market: &'a Market, venues: &[usize], side: Side, limit: Option<i64>) -> Self {
-        let mut ladders = [const { None }; MAX_VENUES];
-        for (slot, venue) in ladders.iter_mut().zip(venues) {
+    #[inline]
+    const fn new(side: Side, limit: Option<i64>) -> Self {
+        let buy = matches!(side, Side::Bid);
+        Self { ladders: [const { None }; MAX_VENUES], buy, limit, hit_limit: false }
+    }
+
+    /// The ladders of these venues. Apart from [`Self::new`], or all of the array would be moved.
+    #[inline]
+    fn fill(&mut self, market: &'a Market, venues: &[usize], side: Side) {
+        for (slot, venue) in self.ladders.iter_mut().zip(venues) {
             *slot = market.ladder(*venue, side.opposite());
         }
-        Self { ladders, buy: side == Side::Bid, limit, hit_limit: false }
     }
 
     #[inline]
@@ -340,6 +348,7 @@ impl MarketRouter {
         self.venues.clear();
         self.inverse.clear();
         self.contracts.clear();
+        self.exact.clear();
         self.route.legs.clear();
         self.route.left_out.clear();
         let buy = request.side == Side::Bid;
@@ -374,6 +383,7 @@ impl MarketRouter {
             let rate = if buy { cost.rate.0 } else { cost.rate.0.saturating_neg() };
             let contract = if inverse { touch_contract(market, index, request.side) } else { 0 };
             self.contracts.push(contract);
+            self.exact.push(is_exact(market, venue.instrument()));
             self.terms.push(Terms {
                 factor: 1_000_000_000_i64.saturating_add(rate),
                 fixed: money.up(cost.fixed),
@@ -396,7 +406,8 @@ impl MarketRouter {
             max_venues: request.max_venues,
             max_nodes: request.max_nodes,
         };
-        let mut ladders = Ladders::new(market, &self.venues, request.side, request.limit);
+        let mut ladders = Ladders::new(request.side, request.limit);
+        ladders.fill(market, &self.venues, request.side);
         let split = self.router.split(&order, &self.terms, &mut ladders).map_err(|error| self.named(error))?;
         Ok((split, ladders.hit_limit))
     }
@@ -482,18 +493,27 @@ impl MarketRouter {
         for (slot, &venue) in self.venues.iter().enumerate() {
             let cut = fixed.next_if(|(at, _)| *at == slot).map(|(_, leg)| *leg);
             let lots = self.router.lots().get(slot).copied().unwrap_or(0);
+            let overflow = RouteError::Overflow { venue };
+            let terms = self.terms.get(slot).copied().unwrap_or_default();
             let mut leg = match (cut, market.conversion(venue)) {
                 (Some(leg), _) => leg,
                 (None, Some(conversion)) if lots > 0 => {
-                    let native = lots.checked_mul(conversion.lot());
-                    native
-                        .and_then(|native| leg(market, request, venue, native))
-                        .ok_or(RouteError::Overflow { venue })?
+                    let native = lots.checked_mul(conversion.lot()).ok_or_else(|| overflow.clone())?;
+                    let known =
+                        if self.exact.get(slot).is_some_and(|exact| *exact) { self.router.last_of(slot) } else { None };
+                    let leg = match known {
+                        // Net cost is gross cost times the factor: what is left of an exact product is exact.
+                        Some((price, _)) => {
+                            let gross = (self.router.cost_of(slot) - terms.fixed).abs() / i128::from(terms.factor);
+                            known_leg(market, request, venue, native, price, money.gross(gross))
+                        }
+                        None => leg(market, request, venue, native),
+                    };
+                    leg.ok_or(overflow)?
                 }
                 _ => continue,
             };
             // Of a level in the middle of lots, sizes in common units are exact only together.
-            let terms = self.terms.get(slot).copied().unwrap_or_default();
             if cut.is_none() {
                 leg.size = lots * terms.lot;
             }

@@ -3,6 +3,7 @@
 use super::super::{Market, VenueBook};
 use super::{Request, RouteLeg};
 use crate::cost::{Affine, Amount, Rate};
+use crate::instrument::{Contract, Instrument};
 use crate::units::{Side, Size, Unit};
 
 /// The base currency of one lot of contracts at the touch, rounded up: less would trade nothing.
@@ -29,6 +30,32 @@ pub(super) fn contracts(market: &Market, request: &Request<'_>, venue: usize, wa
         count = count.checked_add(level.native_size.0)?;
     }
     Some(count - count % conversion.lot())
+}
+
+/// Whether an instrument's prices and sizes are whole numbers of common units: its currency is the market's, its contracts
+/// do not depend on the price, and no common size is coarser than its own.
+pub(super) fn is_exact(market: &Market, one: &Instrument) -> bool {
+    let units = market.units();
+    let step = match one.contract {
+        Contract::Spot => one.size_unit.exponent(),
+        Contract::Inverse => return false,
+        _ => one.size_unit.exponent().saturating_add(one.multiplier.exponent()),
+    };
+    one.quote == units.quote && step >= units.size.exponent() && one.price_unit.exponent() >= units.price.exponent()
+}
+
+/// A leg of which the search knows what it comes to before costs, and the worst common price.
+pub(super) fn known_leg(
+    market: &Market,
+    request: &Request<'_>,
+    venue: usize,
+    native: i64,
+    price: i64,
+    notional: Amount,
+) -> Option<RouteLeg> {
+    let native_price = market.conversion(venue)?.native(request.side.opposite(), price)?;
+    let cost = costs(market, request, venue).cost(notional)?;
+    Some(RouteLeg { venue, size: 0, native_size: Size(native), native_price, price, notional, cost, marginal: 0.0 })
 }
 
 /// What trading a size of a venue comes to, in its own size units. The size is there.
@@ -91,6 +118,12 @@ impl Money {
     pub(super) fn amount(self, count: i128) -> Amount {
         let power = self.power();
         Amount(if self.exponent >= 0 { count.saturating_mul(power) } else { -(-count).div_euclid(power) })
+    }
+
+    /// Price times size in common units as an amount.
+    pub(super) fn gross(self, count: i128) -> Amount {
+        // A billion of the search's integers are one of these, and nine decimals are where a fraction could be.
+        Amount(self.amount(count.saturating_mul(1_000_000_000)).0)
     }
 
     /// A leg as a cost in the search's integers.

@@ -238,7 +238,7 @@ impl Lots {
         Ok(self.runs.len() > before)
     }
 
-    #[inline]
+    #[inline(always)]
     fn add(&mut self, venue: usize, price: i64, size: i64) -> Result<(), RouteError> {
         // |price · factor| < 2^93.
         let unit = i128::from(price) * i128::from(self.factor);
@@ -269,7 +269,7 @@ impl Lots {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn push(&mut self, venue: usize, slope: Slope, cost: i128, lots: i64, price: i64) -> Result<(), RouteError> {
         let room = self.allowed - self.lots;
         let mut lots = if lots >= room {

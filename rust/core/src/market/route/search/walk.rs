@@ -10,7 +10,7 @@ use super::{Bounds, Mode, Router, run_of};
 /// From so many venues on the first walk keeps them in a heap.
 const MANY: usize = 24;
 /// How many runs a guess of the dual price goes down at most.
-const FARTHEST: usize = 16;
+const FARTHEST: usize = 6;
 
 /// A venue in the heap of the first walk, cheapest first.
 #[derive(Clone, Copy, Debug)]
