@@ -271,7 +271,6 @@ def arbitrage(
     """
     if not capital:
         raise DataError("capital: expected at least one amount")
-    given = list(_tapes(tapes))
     instruments = market.instruments
     constant = not isinstance(view_delay_ms, str) and all(
         one == [0] for one in _delays("view_delay_ms", view_delay_ms, instruments)
@@ -286,13 +285,16 @@ def arbitrage(
         "seed": seed,
     }
     last = 0
-    for tape in given:
-        last = _last(tape, last)
     if constant:
         scan, delays = Scan(market, **options), pl.DataFrame(schema=DELAYS)
-        for tape in given:
+        for tape in _tapes(tapes):
+            last = _last(tape, last)
             scan.apply(tape)
     else:
+        # What is seen later than it happens is put in order first.
+        given = list(_tapes(tapes))
+        for tape in given:
+            last = _last(tape, last)
         happened, seen, delays = view_delays(
             given, instruments, delay_ms=view_delay_ms, clock_offset_ms=clock_offset_ms, seed=seed
         )

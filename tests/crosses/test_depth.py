@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -327,3 +328,37 @@ def test_times_that_run_back_and_extreme_prices_do_no_harm() -> None:
             traded(odd, [10**20])
         except xb.MarketError as error:
             assert "127 bits" in str(error)  # noqa: PT017
+
+
+def test_a_rate_that_moves_opens_and_closes_crosses_and_its_spread_is_stated() -> None:
+    usdt, usd = spot("binance-spot"), spot("okx", symbol="BTCUSD", quote="USD", settle="USD")
+    rate = spot("kraken", symbol="USDTUSD", base="USDT", quote="USD", price_unit="0.0001", size_unit="1", lot="1")
+    instruments = [usdt, usd, rate]
+    market = xb.Market(instruments, quote="USD", fx={"USDT": rate}, costs=0)
+
+    def change(ts: int, bid: int, ask: int) -> list[dict[str, int]]:
+        return at(ts, 2, (bid, 10**6), (ask, 10**6))
+
+    rows = change(1, 9_990, 10_010) + at(2, 0, (9_990, 10), (10_000, 10)) + at(3, 1, (10_005, 10), (10_015, 10))
+    # 100.00 USDT cost 100.10 USD at first; at 0.9990 they cost 99.90, and one sells for 100.05.
+    rows += change(10, 9_988, 9_990) + change(20, 9_995, 10_010) + at(21, 0, (9_990, 10), (10_000, 10))
+    frame = market.crosses(tape(rows, instruments), fair_basis="none")
+    (one,) = frame.iter_rows(named=True)
+    assert (one["buy"], one["sell"], one["trade"]) == ("binance-spot", "okx", "convergence")
+    assert (one["start"], one["end"]) == (10 * MS, 20 * MS)
+    assert one["start_profit"] == pytest.approx(0.010 * (100.05 - 100 * 0.9990))
+    # Half of 0.0002 USD a USDT on 1 USDT, which is 0.010 at 100.
+    assert one["conversion"] == pytest.approx(0.0001 * 0.010 * 100)
+
+
+def test_an_inverse_contract_counts_in_base_currency_rounded_down() -> None:
+    inverse = json.loads(builtin("coinm").to_json()) | {"price_unit": "0.1"}
+    instruments = [spot("binance-spot", size_unit="0.00000001", lot=None), xb.Instrument.from_json(json.dumps(inverse))]
+    market = xb.Market(instruments, quote="USDT", fx={"USD": "1"}, costs=0)
+    rows = at(1, 0, (5_900_000, 10**9), (6_000_000, 10**9)) + at(2, 1, (600_700, 7), (600_800, 7))
+    rows += at(9, 1, (1, 1), (2, 1))
+    (one,) = market.crosses(tape(rows, instruments), fair_basis="none").iter_rows(named=True)
+    # 7 contracts of 100 USD at 60,070 are 0.011653071… BTC.
+    size = 700 * 10**8 // 60_070 / 10**8
+    assert one["max_size"] == pytest.approx(size, rel=1e-12)
+    assert one["max_profit"] == pytest.approx(size * 70)

@@ -17,26 +17,21 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::Arc;
 
+mod delay;
+mod taken;
+mod trade;
+
+pub use self::delay::Delay;
+pub(super) use self::taken::Book;
+use self::taken::{Taken, Watch};
+use self::trade::{Leg, Trade};
 use super::scan::{Chance, money};
-use super::walk::{LegCost, Limits, Overlap, Terms, cost, overlap, proceeds, weighed_down, weighed_up};
+use super::walk::{LegCost, Limits, Overlap, cost, overlap, proceeds};
 use crate::market::convert::{NO_ASK, NO_BID};
 use crate::market::ladder::LadderLevel;
-use crate::market::touch::VenueBook;
 use crate::market::{Market, MarketError};
 use crate::units::{Price, Side};
-
-/// How long something takes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Delay {
-    /// Always so many ns.
-    Constant(i64),
-    /// One of these, ns, drawn with equal chance. Draws depend on the seed, the venue and the instant at which an order is
-    /// sent, so traders that send at one instant draw the same.
-    Samples(Arc<[i64]>, u64),
-}
 
 /// What a trader has at a venue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,54 +114,6 @@ pub(super) struct World<'a> {
     pub(super) happened: u64,
 }
 
-/// Which books a level was taken from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Book {
-    True = 0,
-    Seen = 1,
-}
-
-/// A price at which a trader took something.
-#[derive(Clone, Copy, Debug)]
-struct Watched {
-    id: u64,
-    venue: usize,
-    side: Side,
-    price: Price,
-}
-
-/// What a trader took at a price.
-#[derive(Clone, Copy, Debug)]
-struct Taken {
-    id: u64,
-    venue: usize,
-    side: Side,
-    price: Price,
-    size: i64,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Leg {
-    filled: i64,
-    notional: i128,
-    /// Common price and size of each part.
-    fills: Vec<(i64, i64)>,
-}
-
-#[derive(Clone, Debug)]
-struct Trade {
-    buy: usize,
-    sell: usize,
-    size: i64,
-    limits: [Price; 2],
-    terms: Terms,
-    legs: [Leg; 2],
-    /// What was closed of the excess.
-    closing: Leg,
-    /// Waits for the book to change to close what is left.
-    waits: bool,
-}
-
 #[derive(Clone, Debug)]
 struct Cell {
     latency: i64,
@@ -174,9 +121,7 @@ struct Cell {
     cash: Vec<i128>,
     base: Vec<i64>,
     trade: Option<Trade>,
-    /// What was taken, by [`Book`], and up to which generation of the prices watched it was looked through.
-    taken: [Vec<Taken>; 2],
-    purged: [u64; 2],
+    taken: Taken,
     /// It has become free since it decided last, so what did not change may be new to it.
     free: bool,
 }
@@ -202,11 +147,7 @@ pub(super) struct Grid {
     cells: Vec<Cell>,
     results: Vec<CellResult>,
     queue: BinaryHeap<Reverse<(i64, usize, Stage)>>,
-    /// By [`Book`], ascending ids.
-    watched: [Vec<Watched>; 2],
-    /// Grows whenever prices are not watched any more.
-    generation: [u64; 2],
-    next_id: u64,
+    watch: Watch,
     /// The last touch known of each venue, in common prices.
     touches: Vec<(i64, i64)>,
     waiting: usize,
@@ -270,8 +211,7 @@ impl Grid {
                     cash: cash.clone(),
                     base: base.clone(),
                     trade: None,
-                    taken: [Vec::new(), Vec::new()],
-                    purged: [0, 0],
+                    taken: Taken::default(),
                     free: true,
                 });
             }
@@ -285,9 +225,7 @@ impl Grid {
             cells,
             results,
             queue: BinaryHeap::new(),
-            watched: [Vec::new(), Vec::new()],
-            generation: [0, 0],
-            next_id: 0,
+            watch: Watch::default(),
             touches: vec![(NO_BID, NO_ASK); expected],
             waiting: 0,
             overflow: false,
@@ -308,15 +246,7 @@ impl Grid {
     /// first time divide the capital.
     #[inline]
     pub(super) fn refresh(&mut self, book: Book, market: &Market, changed: u64) {
-        let watched = &mut self.watched[book as usize];
-        if watched.iter().any(|one| changed >> one.venue & 1 == 1) {
-            let before = watched.len();
-            watched.retain(|one| {
-                changed >> one.venue & 1 == 0
-                    || market.venues().get(one.venue).is_none_or(|venue| shown(venue, one.side, one.price) != Some(0))
-            });
-            self.generation[book as usize] += u64::from(watched.len() < before);
-        }
+        self.watch.refresh(book, market, changed);
         if book == Book::Seen {
             return;
         }
@@ -418,7 +348,7 @@ impl Grid {
         terms: LegCost,
     ) -> Leg {
         let mut leg = Leg::default();
-        self.purge(cell);
+        self.cells[cell].taken.purge(&self.watch);
         let Some(ladder) = world.market.ladder(venue, side) else { return leg };
         let mut cash = most.cash.saturating_sub(terms.fixed);
         for level in ladder {
@@ -429,7 +359,7 @@ impl Grid {
             if worse || leg.filled >= most.size {
                 break;
             }
-            let gone = self.gone(Book::True, cell, venue, side, level.native_price);
+            let gone = self.cells[cell].taken.at(Book::True, venue, side, level.native_price);
             let mut size = (level.size - gone).min(most.size - leg.filled);
             if most.cash != i128::MAX && level.price > 0 {
                 let each = i128::from(level.price) * i128::from(super::BILLION + terms.rate);
@@ -445,9 +375,9 @@ impl Grid {
                 None => self.overflow = true,
             }
             leg.fills.push((level.price, size));
-            self.mark(Book::True, cell, venue, side, level.native_price, size);
+            self.cells[cell].taken.add(&mut self.watch, Book::True, venue, side, level.native_price, size);
             if world.seen.is_some() {
-                self.mark(Book::Seen, cell, venue, side, level.native_price, size);
+                self.cells[cell].taken.add(&mut self.watch, Book::Seen, venue, side, level.native_price, size);
             }
         }
         leg
@@ -564,7 +494,7 @@ impl Grid {
     /// Picks the best trade, if there is one, and sends its orders.
     fn begin(&mut self, now: i64, cell: usize, chances: &[Chance], world: &World<'_>) -> bool {
         let free = std::mem::replace(&mut self.cells[cell].free, false);
-        self.purge(cell);
+        self.cells[cell].taken.purge(&self.watch);
         let mut best: Option<(Overlap, &Chance)> = None;
         for chance in chances.iter().filter(|chance| free || chance.fresh) {
             let own = &self.cells[cell];
@@ -610,7 +540,7 @@ impl Grid {
         let whole = &chance.shot.trade;
         let (book, eyes) = world.seen.map_or((Book::True, world.market), |seen| (Book::Seen, seen));
         let own = &self.cells[cell];
-        let untouched = own.taken[book as usize].is_empty();
+        let untouched = own.taken.is_empty(book);
         // What was seen at another instant may have become stale.
         if untouched && chance.shot.ts == now && whole.size <= limits.size {
             // The whole of it, if it can be paid.
@@ -619,7 +549,7 @@ impl Grid {
             }
         }
         let less = |level: LadderLevel, venue: usize, side: Side| {
-            let gone = if untouched { 0 } else { self.gone(book, cell, venue, side, level.native_price) };
+            let gone = if untouched { 0 } else { own.taken.at(book, venue, side, level.native_price) };
             LadderLevel { size: (level.size - gone).max(0), ..level }
         };
         let (Some(asks), Some(bids)) = (eyes.ladder(chance.buy, Side::Ask), eyes.ladder(chance.sell, Side::Bid)) else {
@@ -633,41 +563,6 @@ impl Grid {
         )
     }
 
-    /// How much a trader took at a price that has shown size since.
-    fn gone(&self, book: Book, cell: usize, venue: usize, side: Side, price: Price) -> i64 {
-        let taken = &self.cells[cell].taken[book as usize];
-        let found = taken.iter().find(|one| one.price == price && one.venue == venue && one.side == side);
-        found.map_or(0, |one| one.size)
-    }
-
-    /// Forgets what was taken at prices that are not watched any more.
-    fn purge(&mut self, cell: usize) {
-        let Self { cells, watched, generation, .. } = self;
-        let cell = &mut cells[cell];
-        for book in 0..2 {
-            if cell.purged[book] != generation[book] {
-                cell.purged[book] = generation[book];
-                // Ids ascend.
-                cell.taken[book].retain(|taken| watched[book].binary_search_by_key(&taken.id, |one| one.id).is_ok());
-            }
-        }
-    }
-
-    fn mark(&mut self, book: Book, cell: usize, venue: usize, side: Side, price: Price, size: i64) {
-        let watched = &mut self.watched[book as usize];
-        let found = watched.iter().find(|one| (one.venue, one.side, one.price) == (venue, side, price));
-        let id = found.map_or(self.next_id, |one| one.id);
-        if found.is_none() {
-            watched.push(Watched { id, venue, side, price });
-            self.next_id += 1;
-        }
-        let taken = &mut self.cells[cell].taken[book as usize];
-        match taken.iter_mut().find(|one| one.id == id) {
-            Some(one) => one.size = one.size.saturating_add(size),
-            None => taken.push(Taken { id, venue, side, price, size }),
-        }
-    }
-
     /// Ends the data: orders under way are not filled, what is open is valued at the last touch. Whether all sums fit.
     pub(super) fn finish(&mut self) -> bool {
         self.queue.clear();
@@ -677,111 +572,4 @@ impl Grid {
         }
         !self.overflow
     }
-}
-
-/// What a trade comes to.
-struct Account {
-    gross: i128,
-    fees: i128,
-    fixed: i128,
-    unhedged: i128,
-    profit: i128,
-}
-
-impl Trade {
-    /// What was bought more than sold.
-    const fn excess(&self) -> i64 {
-        self.legs[0].filled - self.legs[1].filled
-    }
-
-    /// The venue that has the excess.
-    const fn closes_at(&self) -> usize {
-        if self.excess() > 0 { self.buy } else { self.sell }
-    }
-
-    /// The sum of price × size of the first `size` of a leg.
-    fn first(leg: &Leg, size: i64) -> Option<i128> {
-        let mut left = size;
-        leg.fills.iter().try_fold(0_i128, |sum, (price, filled)| {
-            let part = left.min(*filled);
-            left -= part;
-            sum.checked_add(i128::from(*price) * i128::from(part))
-        })
-    }
-
-    fn account(&self, costs: &[LegCost], open: i64, touches: &[(i64, i64)]) -> Option<Account> {
-        let terms = &self.terms;
-        let [bought, sold] = &self.legs;
-        let mut profit = 0_i128;
-        if bought.filled > 0 {
-            profit -= weighed_up(cost(bought.notional, terms.buy)?, terms.buy_weight)?;
-        }
-        if sold.filled > 0 {
-            profit += weighed_down(proceeds(sold.notional, terms.sell)?, terms.sell_weight)?;
-        }
-        if self.excess() != 0 {
-            let long = self.excess() > 0;
-            let venue = self.closes_at();
-            let (bid, ask) = *touches.get(venue)?;
-            let last = i128::from(if long { bid } else { ask });
-            let notional = self.closing.notional.checked_add(last.checked_mul(i128::from(open))?)?;
-            let leg = *costs.get(venue)?;
-            profit += if long {
-                weighed_down(proceeds(notional, leg)?, terms.buy_weight)?
-            } else {
-                -weighed_up(cost(notional, leg)?, terms.sell_weight)?
-            };
-        }
-        let matched = bought.filled.min(sold.filled);
-        let (mut gross, mut fees, mut fixed) = (0, 0, 0);
-        if matched > 0 {
-            let (bought, sold) = (Self::first(bought, matched)?, Self::first(sold, matched)?);
-            let fee = |notional: i128, leg: LegCost| notional.checked_mul(i128::from(leg.rate));
-            fees = weighed_up(fee(bought, terms.buy)?, terms.buy_weight)?
-                .checked_add(weighed_up(fee(sold, terms.sell)?, terms.sell_weight)?)?;
-            fixed = weighed_up(terms.buy.fixed, terms.buy_weight)?
-                .checked_add(weighed_up(terms.sell.fixed, terms.sell_weight)?)?;
-            gross = terms.profit(bought, sold)?.checked_add(fees)?.checked_add(fixed)?;
-        }
-        let unhedged = gross - fees - fixed - profit;
-        Some(Account { gross, fees, fixed, unhedged, profit })
-    }
-}
-
-impl Delay {
-    fn draw(&self, now: i64, venue: usize) -> i64 {
-        match self {
-            Self::Constant(ns) => *ns,
-            Self::Samples(samples, seed) => {
-                let key = mixed(mixed(*seed ^ now.cast_unsigned()).wrapping_add(venue as u64));
-                // Multiplied instead of divided: the bias is below 2^-32 for up to 2^32 samples.
-                let at = (u128::from(key) * samples.len() as u128) >> 64;
-                usize::try_from(at).ok().and_then(|at| samples.get(at)).copied().unwrap_or_default()
-            }
-        }
-    }
-}
-
-/// The finaliser of SplitMix64 (Steele, Lea and Flood, *Fast splittable pseudorandom number generators*, 2014).
-const fn mixed(key: u64) -> u64 {
-    let key = key.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let key = (key ^ (key >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let key = (key ^ (key >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    key ^ (key >> 31)
-}
-
-/// The size that a price shows: none if the touch is worse. `None` if nothing is known.
-fn shown(venue: &VenueBook, side: Side, price: Price) -> Option<i64> {
-    let (touch, size) = venue.touch()?.quote.side(side)?;
-    let better = if side == Side::Ask { price < touch } else { price > touch };
-    Some(if better {
-        0
-    } else if price == touch {
-        size.0
-    } else if venue.book().is_stale() {
-        // What lies behind the touch is not known.
-        return None;
-    } else {
-        venue.book().size_at(side, price).0
-    })
 }

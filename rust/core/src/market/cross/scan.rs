@@ -3,6 +3,9 @@
 //! Time goes from instant to instant. What several events of one instant leave behind is what counts; then orders that are
 //! due at that instant arrive, then crosses are looked at, then traders decide.
 
+#[cfg(test)]
+mod tests;
+
 use super::depth::{DepthCross, Shot, shoot};
 use super::fair::{Both, Fair};
 use super::grid::{Book, CellResult, Grid, GridRules, World};
