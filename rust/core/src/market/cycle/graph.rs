@@ -61,6 +61,11 @@ pub(super) struct Graph {
     /// The cycles through edge `e` are `cycles[through[e]..through[e + 1]]`.
     cycles: Vec<u32>,
     through: Vec<u32>,
+    /// For each of `cycles` its other edges, filled up to `longest - 1` with an edge whose rate is always 1: so the hot loop
+    /// reads one line after another.
+    others: Vec<u32>,
+    /// Listed cycles that pay.
+    open: Vec<u32>,
     /// Best product so far of each cycle that pays, 0 where it does not.
     best: Vec<f64>,
     /// Longer cycles that pay, by index.
@@ -107,12 +112,12 @@ impl Graph {
             (0..ends.len()).filter(|edge| spot(*edge)).filter_map(|edge| u32::try_from(edge).ok()).collect();
         let (edges, starts) = enumerate(&currencies, &ends, &usable, rules)?;
         let listed = starts.len() - 1;
-        let (cycles, through) = invert(&edges, &starts, ends.len());
+        let (cycles, through, others) = invert(&edges, &starts, ends.len(), rules.longest - 1);
         let detector = Detector::new(currencies.len(), &ends, &usable);
         Ok(Self {
             legs: edges.iter().map(|edge| Leg::of(*edge)).collect(),
             touches: vec![None; terms.len()],
-            rates: vec![0.0; ends.len()],
+            rates: vec![0.0; ends.len()].into_iter().chain([1.0]).collect(),
             best: vec![0.0; listed],
             terms,
             ends,
@@ -121,6 +126,8 @@ impl Graph {
             listed,
             cycles,
             through,
+            others,
+            open: Vec::new(),
             longer: Vec::new(),
             changed: Vec::new(),
             detector,
@@ -178,8 +185,17 @@ impl Graph {
         for edge in &changed {
             self.rate(*edge);
         }
+        if !self.open.is_empty() {
+            self.look_at_open(turns);
+        }
         for edge in &changed {
-            self.look_through(*edge, turns);
+            match self.longest {
+                2 => self.look_through::<1>(*edge, turns),
+                3 => self.look_through::<2>(*edge, turns),
+                4 => self.look_through::<3>(*edge, turns),
+                5 => self.look_through::<4>(*edge, turns),
+                _ => self.look_through_all(*edge, turns),
+            }
         }
         self.detector.update(&changed, &self.rates);
         if !self.longer.is_empty() || self.detector.any() {
@@ -204,27 +220,69 @@ impl Graph {
         }
     }
 
+    /// The cycles through an edge that may pay: nearly always none.
     #[inline]
-    fn look_through(&mut self, edge: u32, turns: &mut Vec<Turn>) {
+    fn look_through<const OTHERS: usize>(&mut self, edge: u32, turns: &mut Vec<Turn>) {
         let at = edge as usize;
         let (Some(from), Some(to)) = (self.through.get(at), self.through.get(at + 1)) else { return };
-        for index in *from as usize..*to as usize {
-            let Some(cycle) = self.cycles.get(index).map(|cycle| *cycle as usize) else { return };
-            let product = self.product(cycle);
-            let best = self.best.get(cycle).copied().unwrap_or_default();
-            // Nearly always it did not pay and does not.
-            if product < 1.0 - DOUBT && best == 0.0 {
-                continue;
+        let (from, to) = (*from as usize, *to as usize);
+        let rate = self.rates.get(at).copied().unwrap_or_default();
+        // Two roundings of products that are taken in another order are far below the doubt.
+        let enough = (1.0 - 2.0 * DOUBT) / rate;
+        let (others, _) = self.others.get(from * OTHERS..to * OTHERS).unwrap_or_default().as_chunks::<OTHERS>();
+        let rates = self.rates.as_slice();
+        let first = others.iter().position(|others| product(rates, others) >= enough);
+        if let Some(first) = first {
+            for index in from + first..to {
+                self.look(index, OTHERS, enough, turns);
             }
-            self.turn(cycle, product, best, turns);
         }
+    }
+
+    fn look_through_all(&mut self, edge: u32, turns: &mut Vec<Turn>) {
+        let at = edge as usize;
+        let (Some(from), Some(to)) = (self.through.get(at), self.through.get(at + 1)) else { return };
+        let enough = (1.0 - 2.0 * DOUBT) / self.rates.get(at).copied().unwrap_or_default();
+        for index in *from as usize..*to as usize {
+            self.look(index, self.longest - 1, enough, turns);
+        }
+    }
+
+    /// One of the cycles through an edge.
+    #[inline]
+    fn look(&mut self, index: usize, others: usize, enough: f64, turns: &mut Vec<Turn>) {
+        let edges = self.others.get(index * others..(index + 1) * others).unwrap_or_default();
+        if product(&self.rates, edges) < enough {
+            return;
+        }
+        let Some(cycle) = self.cycles.get(index).map(|cycle| *cycle as usize) else { return };
+        let best = self.best.get(cycle).copied().unwrap_or_default();
+        if best == 0.0 {
+            self.turn(cycle, self.product(cycle), best, turns);
+            if self.best.get(cycle).is_some_and(|best| *best != 0.0) {
+                self.open.extend(u32::try_from(cycle));
+            }
+        }
+    }
+
+    /// The listed cycles that paid up to now.
+    #[cold]
+    #[inline(never)]
+    fn look_at_open(&mut self, turns: &mut Vec<Turn>) {
+        let mut open = std::mem::take(&mut self.open);
+        open.retain(|cycle| {
+            let cycle = *cycle as usize;
+            let best = self.best.get(cycle).copied().unwrap_or_default();
+            self.turn(cycle, self.product(cycle), best, turns);
+            self.best.get(cycle).is_some_and(|best| *best != 0.0)
+        });
+        self.open = open;
     }
 
     #[inline]
     fn product(&self, cycle: usize) -> f64 {
         let range = self.range(cycle).unwrap_or_default();
-        let edges = self.edges.get(range).unwrap_or_default();
-        edges.iter().map(|edge| self.rates.get(*edge as usize).copied().unwrap_or_default()).product()
+        product(&self.rates, self.edges.get(range).unwrap_or_default())
     }
 
     #[cold]
@@ -328,6 +386,7 @@ impl Graph {
 
     pub(super) fn forget_open(&mut self) {
         self.best.fill(0.0);
+        self.open.clear();
         self.longer.clear();
     }
 }
@@ -412,8 +471,14 @@ fn enumerate(
     Ok((edges, starts))
 }
 
-/// For each edge the cycles through it.
-fn invert(edges: &[u32], starts: &[u32], count: usize) -> (Vec<u32>, Vec<u32>) {
+/// The product of the rates of edges.
+#[inline]
+fn product(rates: &[f64], edges: &[u32]) -> f64 {
+    edges.iter().map(|edge| rates.get(*edge as usize).copied().unwrap_or_default()).product()
+}
+
+/// For each edge the cycles through it, and for each of those its other edges, filled up with edge `count`.
+fn invert(edges: &[u32], starts: &[u32], count: usize, others: usize) -> (Vec<u32>, Vec<u32>, Vec<u32>) {
     let mut lists: Vec<Vec<u32>> = vec![Vec::new(); count];
     for (cycle, bounds) in (0_u32..).zip(starts.windows(2)) {
         for edge in edges.get(bounds[0] as usize..bounds[1] as usize).unwrap_or_default() {
@@ -422,11 +487,19 @@ fn invert(edges: &[u32], starts: &[u32], count: usize) -> (Vec<u32>, Vec<u32>) {
             }
         }
     }
-    let mut through = vec![0_u32];
-    let mut cycles = Vec::new();
-    for list in lists {
+    let (mut through, mut cycles, mut rest) = (vec![0_u32], Vec::new(), Vec::new());
+    let filler = u32::try_from(count).unwrap_or(u32::MAX);
+    for (edge, list) in (0_u32..).zip(lists) {
+        for cycle in &list {
+            let bounds = starts.get(*cycle as usize..).unwrap_or_default();
+            let (Some(from), Some(to)) = (bounds.first(), bounds.get(1)) else { continue };
+            let mine = edges.get(*from as usize..*to as usize).unwrap_or_default();
+            let before = rest.len();
+            rest.extend(mine.iter().filter(|one| **one != edge));
+            rest.resize(before + others, filler);
+        }
         cycles.extend(list);
         through.push(u32::try_from(cycles.len()).unwrap_or(u32::MAX));
     }
-    (cycles, through)
+    (cycles, through, rest)
 }
