@@ -280,22 +280,29 @@ impl Grid {
         }
     }
 
-    /// Orders that are due by now meet the books.
-    pub(super) fn arrive(&mut self, now: i64, world: &mut World<'_>) {
+    /// Orders that are due by now meet the books, and legs that wait for one that changed are closed.
+    pub(super) fn arrive(&mut self, now: i64, world: &World<'_>) {
+        self.stages(now, world);
+        if self.waiting == 0 {
+            return;
+        }
+        for cell in 0..self.cells.len() {
+            let waits = self.cells[cell].trade.as_ref().filter(|trade| trade.waits).map(Trade::closes_at);
+            if waits.is_some_and(|venue| world.happened >> venue & 1 == 1) {
+                self.close(now, cell, world);
+            }
+        }
+        // Those that are closed are over now, unless that takes time to be seen.
+        self.stages(now, world);
+    }
+
+    fn stages(&mut self, now: i64, world: &World<'_>) {
         while let Some(Reverse((due, cell, stage))) = self.queue.peek().copied() {
             if due > now {
                 break;
             }
             self.queue.pop();
             self.stage(now, cell, stage, world);
-        }
-        if self.waiting > 0 {
-            for cell in 0..self.cells.len() {
-                let waits = self.cells[cell].trade.as_ref().filter(|trade| trade.waits).map(Trade::closes_at);
-                if waits.is_some_and(|venue| world.happened >> venue & 1 == 1) {
-                    self.close(now, cell, world);
-                }
-            }
         }
     }
 
@@ -471,7 +478,7 @@ impl Grid {
     }
 
     /// Those who are free decide, until nobody is or nothing is left.
-    pub(super) fn decide(&mut self, now: i64, chances: &[Chance], world: &mut World<'_>) {
+    pub(super) fn decide(&mut self, now: i64, chances: &[Chance], world: &World<'_>) {
         let eyes = world.seen.unwrap_or(world.market);
         if self.unfunded != 0 {
             self.fund(eyes);
@@ -486,7 +493,7 @@ impl Grid {
             }
             // Without any delay a trade is over at once, and what is left may be worth another.
             while self.cells[cell].trade.is_none() && self.begin(now, cell, chances, world) {
-                self.arrive(now, world);
+                self.stages(now, world);
             }
         }
     }

@@ -210,6 +210,12 @@ impl Scan {
             self.now = self.now.max(due);
             if self.next_expiry <= self.now {
                 self.expire();
+            } else {
+                // Depth that is stale by now is so for orders too that arrive between two events.
+                self.market.advance(Nanos(self.now));
+                if let Some(seen) = &mut self.seen {
+                    seen.advance(Nanos(self.now));
+                }
             }
             self.settle();
         }
@@ -258,14 +264,14 @@ impl Scan {
             if let Some(seen) = &self.seen {
                 grid.refresh(Book::Seen, seen, shown);
             }
-            grid.arrive(self.now, &mut World { market: &self.market, seen: self.seen.as_ref(), happened });
+            grid.arrive(self.now, &World { market: &self.market, seen: self.seen.as_ref(), happened });
         }
         if shown != 0 || self.pairs.iter().any(|pair| pair.renewed) {
             self.look_at_pairs(shown);
         }
         if let Some(grid) = &mut self.grid {
-            let mut world = World { market: &self.market, seen: self.seen.as_ref(), happened };
-            grid.decide(self.now, &self.chances, &mut world);
+            let world = World { market: &self.market, seen: self.seen.as_ref(), happened };
+            grid.decide(self.now, &self.chances, &world);
             self.chances.iter_mut().for_each(|chance| chance.fresh = false);
         }
     }
