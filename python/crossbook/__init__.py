@@ -41,6 +41,7 @@ from crossbook.errors import (
     JournalError,
     MarketError,
     OrderBookError,
+    PoolError,
     RouteError,
     SnapshotError,
 )
@@ -48,7 +49,7 @@ from crossbook.exchange import read_rules
 from crossbook.queue import queue_position
 
 if TYPE_CHECKING:
-    from crossbook import costs, feeds, routing
+    from crossbook import costs, feeds, pools, routing
     from crossbook.feeds import Recorder
     from crossbook.study import Study
 
@@ -74,6 +75,7 @@ __all__ = [
     "MarketQuote",
     "OrderBook",
     "OrderBookError",
+    "PoolError",
     "PriceBook",
     "ProRata",
     "Recorder",
@@ -91,6 +93,7 @@ __all__ = [
     "costs",
     "feeds",
     "open",
+    "pools",
     "queue_position",
     "read_instruments",
     "read_rules",
@@ -112,7 +115,7 @@ def __getattr__(name: str) -> object:
         from crossbook.study import Study
 
         return Study
-    if name in {"costs", "routing"}:
+    if name in {"costs", "pools", "routing"}:
         from importlib import import_module
 
         return import_module(f"crossbook.{name}")

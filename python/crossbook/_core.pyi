@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from os import PathLike
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, SupportsFloat, TypeAlias, final
+from typing import Any, ClassVar, Literal, Protocol, Self, SupportsFloat, TypeAlias, final
 
 import numpy as np
 import polars as pl
@@ -23,6 +23,8 @@ __all__ = [
     "DEBUG_BUILD",
     "LATENCY_RUN",
     "CaptureWriter",
+    "Concentrated",
+    "ConstantProduct",
     "CostSchedule",
     "CrossScan",
     "Cycles",
@@ -44,7 +46,9 @@ __all__ = [
     "Route",
     "RouteLeg",
     "Rules",
+    "Scale",
     "Session",
+    "Swap",
     "Table",
     "Tape",
     "Tier",
@@ -69,9 +73,13 @@ __all__ = [
     "next_base_fee",
     "ou_simulate",
     "place",
+    "pool_cycle",
     "protocols",
     "response",
+    "route_pools",
+    "sqrt_price_at",
     "survey",
+    "tick_at",
 ]
 
 _Side: TypeAlias = Literal["bid", "ask", "buy", "sell", 0, 1]
@@ -1069,6 +1077,210 @@ class Replay:
     @property
     def progress(self) -> tuple[int, int]:
         """Bytes on disk read so far, and in all."""
+
+class _Rational(Protocol):
+    """A number that says which fraction it is: int, float, Fraction, Decimal."""
+
+    def as_integer_ratio(self) -> tuple[int, int]: ...
+
+_Price: TypeAlias = _Rational
+
+@final
+class Scale:
+    """How raw amounts of a pool read as a book's prices and sizes."""
+
+    def __new__(cls, *, base: int, decimals: tuple[int, int], price_unit: str, size_unit: str) -> Self:
+        """Say which token is the base, the decimals of tokens 0 and 1, and the units. Raises `PoolError`."""
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+
+@final
+class Swap:
+    """What a swap of concentrated liquidity moves and where it leaves the pool."""
+
+    @property
+    def amount_in(self) -> int:
+        """Paid in, fee included."""
+    @property
+    def amount_out(self) -> int:
+        """Came out."""
+    @property
+    def fee(self) -> int:
+        """The fee, part of ``amount_in``."""
+    @property
+    def sqrt_price(self) -> int:
+        """Square-root price after, Q64.96."""
+    @property
+    def tick(self) -> int:
+        """Tick after."""
+    @property
+    def liquidity(self) -> int:
+        """Liquidity in range after."""
+    @property
+    def steps(self) -> int:
+        """Steps taken: initialised ticks and ends of the contract's bitmap words."""
+    @property
+    def crossed(self) -> int:
+        """Initialised ticks crossed."""
+    @property
+    def is_filled(self) -> bool:
+        """Whether all of the amount was traded; if not, the price is at the limit."""
+
+@final
+class ConstantProduct:
+    """A constant-product pool: Uniswap v2, integer for integer."""
+
+    def __new__(cls, reserve_0: int, reserve_1: int, /, *, fee: tuple[int, int] = ...) -> Self:
+        """Make a pool of raw reserves from 1 to 2^112 - 1; `fee` is parts of a whole, (3, 1000) if not given."""
+    @property
+    def reserves(self) -> tuple[int, int]:
+        """Reserves of token 0 and token 1."""
+    @property
+    def fee(self) -> tuple[int, int]:
+        """Parts of a whole."""
+    def quote_in(self, token_in: int, amount: int, /) -> int:
+        """What paying in so much of a token gives of the other; the pool stays as it is. Raises `PoolError`."""
+    def quote_out(self, token_in: int, amount: int, /) -> int:
+        """What getting so much of the other token costs of `token_in`; the pool stays as it is. Raises `PoolError`."""
+    def swap_in(self, token_in: int, amount: int, /) -> int:
+        """Pay in so much of a token; gives what comes out. Raises `PoolError`, and then nothing changed."""
+    def swap_out(self, token_in: int, amount: int, /) -> int:
+        """Take out so much of the other token; gives what it cost of `token_in`. Raises `PoolError`."""
+    def to_price(self, token_in: int, limit: _Price, /) -> tuple[int, int]:
+        """Find the largest trade of which every part is at `limit` or better after the fee: paid in, came out.
+
+        The limit is a price of token 0 in token 1, raw over raw. (0, 0) if the pool's price is worse already.
+        """
+    def arbitrage(self, outside: _Price, /) -> tuple[int, int, int, float] | None:
+        """Find the best trade against an outside price: token in, paid, got, profit in token 1; None without any."""
+    @property
+    def mid(self) -> float:
+        """Price of token 0 in token 1 between the quotes, raw over raw."""
+    def marginal_price(self, token_in: int, /) -> float:
+        """Price of token 0 in token 1 of the next small trade, after the fee."""
+    def quote(self, scale: Scale, /, *, step: int = 1) -> tuple[int, int, int, int]:
+        """Bid, its size, ask, its size in the scale's units, of the first level at `step`; size 0 if there is none."""
+    def levels(self, scale: Scale, /, *, n: int = 10, step: int = 1) -> pl.DataFrame:
+        """Read the pool like a book: ``side, price, size, end`` of `n` levels a side, best first, in decimals.
+
+        Each level ends at a multiple of `step` price units (``end``, the marginal price there); ``price`` is the mean
+        within, fee included, rounded against the taker, ``size`` rounded down.
+        """
+    def size_at_marginal(self, side_code: int, limit: int, scale: Scale, /) -> int:
+        """Size that trades on a side until the marginal price after the fee is `limit`, in units, rounded down."""
+    def copy(self) -> Self:
+        """Give a pool of its own in the same state."""
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, _memo: object, /) -> Self: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+
+@final
+class Concentrated:
+    """A pool of concentrated liquidity: Uniswap v3, integer for integer."""
+
+    def __new__(
+        cls,
+        sqrt_price: int,
+        /,
+        *,
+        spacing: int = 60,
+        fee: int = 3_000,
+        tick: int | None = None,
+        ticks: Sequence[tuple[int, int, int]] = ...,
+    ) -> Self:
+        """Make a pool at a square-root price (Q64.96) with a fee in parts per million.
+
+        `ticks` are initialised ticks in rising order as a chain tells them: index, net liquidity, gross liquidity.
+        `tick` is the pool's own, that of its price unless a falling swap stopped at it. Raises `PoolError`.
+        """
+    @property
+    def sqrt_price(self) -> int:
+        """Square-root price, Q64.96."""
+    @property
+    def tick(self) -> int:
+        """The pool's tick."""
+    @property
+    def liquidity(self) -> int:
+        """Liquidity in range."""
+    @property
+    def spacing(self) -> int:
+        """Tick spacing."""
+    @property
+    def fee(self) -> int:
+        """Fee in parts per million."""
+    @property
+    def ticks(self) -> list[tuple[int, int, int]]:
+        """Initialised ticks: index, net liquidity, gross liquidity."""
+    def mint(self, lower: int, upper: int, liquidity: int, /) -> tuple[int, int]:
+        """Add liquidity to a range of ticks; gives what it costs of both tokens, rounded up. Raises `PoolError`."""
+    def burn(self, lower: int, upper: int, liquidity: int, /) -> tuple[int, int]:
+        """Take liquidity out of a range; gives what it brings of both tokens, rounded down. Raises `PoolError`."""
+    def swap(
+        self, token_in: int, /, *, amount_in: int | None = None, amount_out: int | None = None, limit: int | None = None
+    ) -> Swap:
+        """Swap until the amount is traded or the square-root price is at `limit`. Raises `PoolError`."""
+    def quote_swap(
+        self, token_in: int, /, *, amount_in: int | None = None, amount_out: int | None = None, limit: int | None = None
+    ) -> Swap:
+        """What `swap` would do; the pool stays as it is. Raises `PoolError`."""
+    def quote_in(self, token_in: int, amount: int, /) -> int:
+        """What paying in so much of a token gives of the other; the pool stays as it is. Raises `PoolError`."""
+    def quote_out(self, token_in: int, amount: int, /) -> int:
+        """What getting so much of the other token costs of `token_in`; the pool stays as it is. Raises `PoolError`."""
+    def swap_in(self, token_in: int, amount: int, /) -> int:
+        """Pay in so much of a token; gives what comes out. Raises `PoolError`, and then nothing changed."""
+    def swap_out(self, token_in: int, amount: int, /) -> int:
+        """Take out so much of the other token; gives what it cost of `token_in`. Raises `PoolError`."""
+    def to_price(self, token_in: int, limit: _Price, /) -> tuple[int, int]:
+        """Find the largest trade of which every part is at `limit` or better after the fee: paid in, came out.
+
+        The limit is a price of token 0 in token 1, raw over raw. (0, 0) if the pool's price is worse already.
+        """
+    def arbitrage(self, outside: _Price, /) -> tuple[int, int, int, float] | None:
+        """Find the best trade against an outside price: token in, paid, got, profit in token 1; None without any."""
+    @property
+    def mid(self) -> float:
+        """Price of token 0 in token 1 between the quotes, raw over raw."""
+    def marginal_price(self, token_in: int, /) -> float:
+        """Price of token 0 in token 1 of the next small trade, after the fee."""
+    def quote(self, scale: Scale, /, *, step: int = 1) -> tuple[int, int, int, int]:
+        """Bid, its size, ask, its size in the scale's units, of the first level at `step`; size 0 if there is none."""
+    def levels(self, scale: Scale, /, *, n: int = 10, step: int = 1) -> pl.DataFrame:
+        """Read the pool like a book: ``side, price, size, end`` of `n` levels a side, best first, in decimals.
+
+        Each level ends at a multiple of `step` price units (``end``, the marginal price there); ``price`` is the mean
+        within, fee included, rounded against the taker, ``size`` rounded down.
+        """
+    def size_at_marginal(self, side_code: int, limit: int, scale: Scale, /) -> int:
+        """Size that trades on a side until the marginal price after the fee is `limit`, in units, rounded down."""
+    def copy(self) -> Self:
+        """Give a pool of its own in the same state."""
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, _memo: object, /) -> Self: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+
+def sqrt_price_at(tick: int, /) -> int:
+    """Square-root price of a tick, Q64.96. Raises `PoolError` out of range."""
+
+def tick_at(sqrt_price: int, /) -> int:
+    """Tick of a square-root price. Raises `PoolError` out of range."""
+
+def pool_cycle(
+    legs: Sequence[tuple[ConstantProduct, int]], /
+) -> tuple[float, float, list[tuple[int, int]], int] | None:
+    """Best trade around a cycle: input, profit, whole amounts in and out by pool, whole profit."""
+
+def route_pools(
+    tokens: int,
+    pools: Sequence[tuple[ConstantProduct | Concentrated, int, int]],
+    values: Sequence[float],
+    holdings: Sequence[int],
+    /,
+) -> tuple[list[tuple[int, int, int, int]], list[tuple[int, int]], float, float, list[float], int]:
+    """Best trades with a network: trades, net by token as gained and spent, value, bound, prices, steps."""
 
 def identify(path: str | Path, /) -> tuple[str | None, str | None, list[Instrument] | None, bool]:
     """What a capture file holds: its protocol (None: REST responses), the one symbol that its name promises, the

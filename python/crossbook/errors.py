@@ -36,6 +36,10 @@ class MarketError(Error, ValueError):
     """Instruments do not make a market."""
 
 
+class PoolError(Error, ValueError):
+    """A pool refuses a trade or a change of liquidity, or pools do not make a network; nothing changed."""
+
+
 class RouteError(Error, ValueError):
     """An order cannot be routed, or not all of it: then `route` is what can be."""
 

@@ -13,6 +13,7 @@ pub mod feed;
 pub mod instrument;
 pub mod latency;
 pub mod market;
+pub mod pool;
 pub mod stats;
 pub mod tape;
 pub mod units;

@@ -20,6 +20,7 @@ mod python {
     pyo3::import_exception!(crossbook.errors, JournalError);
     pyo3::import_exception!(crossbook.errors, MarketError);
     pyo3::import_exception!(crossbook.errors, OrderBookError);
+    pyo3::import_exception!(crossbook.errors, PoolError);
     pyo3::import_exception!(crossbook.errors, RouteError);
     pyo3::import_exception!(crossbook.errors, SnapshotError);
 }
@@ -53,6 +54,11 @@ pub fn cycle(error: &CycleError) -> PyErr {
 
 pub fn market(error: &MarketError) -> PyErr {
     python::MarketError::new_err(error.to_string())
+}
+
+/// Of a pool or a network of them.
+pub fn pool(error: &impl Display) -> PyErr {
+    python::PoolError::new_err(error.to_string())
 }
 
 /// With the system's number where it was the system that refused.

@@ -13,6 +13,7 @@ mod latency;
 mod market;
 mod order_book;
 mod placement;
+mod pool;
 mod route;
 mod stats;
 mod stats_discovery;
@@ -57,6 +58,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("LATENCY_RUN", crossbook::latency::RUN)?;
     m.add_function(wrap_pyfunction!(latency::latencies, m)?)?;
     exchange::register(m)?;
+    pool::register(m)?;
     stats::register(m)?;
     stats_hawkes::register(m)?;
     stats_pairs::register(m)?;
