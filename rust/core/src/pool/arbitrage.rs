@@ -112,6 +112,7 @@ fn around(legs: &[(&ConstantProduct, Token)], paid: U256) -> Result<Option<(U256
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)] // in a test a failure may panic
 mod tests {
     use super::*;
     use crate::pool::{Curve, Fee};

@@ -189,4 +189,5 @@ impl Network {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)] // in a test a failure may panic
 mod tests;

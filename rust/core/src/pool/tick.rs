@@ -135,6 +135,7 @@ pub fn price_of(sqrt_price: &U256) -> f64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)] // in a test a failure may panic
 mod tests {
     use super::*;
     use proptest::prelude::*;

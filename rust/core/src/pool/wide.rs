@@ -415,6 +415,7 @@ pub fn to_f64(x: &U256) -> f64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)] // in a test a failure may panic
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -37,7 +37,8 @@ impl Random {
 
 /// A pool of up to 24 random ranges.
 pub fn random_pool(random: &mut Random) -> Concentrated {
-    let (fee, spacing) = [(100, 1), (500, 10), (3_000, 60), (10_000, 200)][random.below(4) as usize];
+    let kinds = [(100, 1), (500, 10), (3_000, 60), (10_000, 200)];
+    let (fee, spacing) = kinds[usize::try_from(random.below(4)).unwrap()];
     // Mostly where prices are, sometimes anywhere.
     let reach = if random.below(8) == 0 { 800_000 } else { 60_000 };
     let around = random.between(-reach, reach);

@@ -56,9 +56,9 @@ impl System {
     pub fn step(&mut self, dual: &Dual<'_>, point: &Point, share: f64) -> &[f64] {
         self.assemble(dual, point, share);
         let mut is_held = vec![false; point.prices.len()];
-        for token in 0..point.prices.len() {
+        for (token, is_held) in is_held.iter_mut().enumerate() {
             self.least[token] = (dual.lowest[token] / point.prices[token] - 1.0).max(FALL);
-            is_held[token] = dual.is_bound(point, token);
+            *is_held = dual.is_bound(point, token);
         }
         for _ in 0..ROUNDS {
             self.solve(&is_held);
