@@ -8,7 +8,7 @@
 //! It is solved through its dual (Diamandis, Resnick, Chitra, Angeris, *An Efficient Algorithm for Optimal Routing Through
 //! Constant Function Market Makers*, 2023): given a price for every token, each pool's part is a closed form, and the
 //! prices that make all parts fit minimise a convex function of as many variables as there are tokens. Its Hessian is the
-//! Laplacian of a graph whose edges are the pools that trade, so [`dual`] takes Newton steps with it. Whatever the prices,
+//! Laplacian of a graph whose edges are the pools that trade, so `dual` takes Newton steps with it. Whatever the prices,
 //! the dual's value is a bound that no trade can beat: a route carries it, and the gap.
 //!
 //! Prices and the optimum are floats; the trades of a route are whole amounts that the exact pools were asked for, cut
