@@ -10,7 +10,7 @@ import typer
 
 from crossbook.cli_options import show_time, time_of
 from crossbook.errors import DataError, RouteError
-from crossbook.market_cli import At, Captures, Described, Fees, Only, Quote, Rates, Stale, _tapes, open_market
+from crossbook.market_cli import At, Captures, Described, Fees, Only, Quote, Rates, Stale, _short, _tapes, open_market
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -122,18 +122,20 @@ def _screen(made: Market, found: Route) -> Group:
         return f"{value:,.10g}"
 
     base, currency = made.base_currency, made.quote_currency
+    short = dict(zip((one.name for one in made.instruments), _short(made), strict=True))
     table = Table(header_style="bold")
-    for name in ("venue", "order", "limit", base, currency, "cost", "average", "last, net"):
+    for name in ("venue", "order", "limit", base, currency, "cost", "last, net"):
         table.add_column(Text(name), justify="left" if name == "venue" else "right")
     for leg in found.legs:
-        shown = (number(value) for value in (leg.size, leg.notional, leg.cost, leg.average, leg.marginal))
-        table.add_row(Text(leg.instrument), leg.order_size, leg.order_price, *shown)
-    sums = (number(value) for value in (found.filled, found.notional, found.cost, found.average, found.marginal))
+        shown = f"{leg.size:,.6g}", f"{leg.notional:,.2f}", f"{leg.cost:,.2f}", f"{leg.marginal:,.2f}"
+        table.add_row(Text(short[leg.instrument]), leg.order_size, leg.order_price, *shown)
+    sums = f"{found.filled:,.6g}", f"{found.notional:,.2f}", f"{found.cost:,.2f}", f"{found.marginal:,.2f}"
     table.add_row("all", "", "", *sums, style="bold")
     proof = "optimal" if found.is_optimal else "not proven optimal"
     if not found.is_optimal and found.gap is not None:
         proof = f"at most {number(found.gap)} {currency} from optimal"
-    slippage = f"{found.slippage_mid_bp:.3g} bp from the mid, {found.slippage_touch_bp:.3g} bp from the touch"
+    mid, touch = f"{found.slippage_mid_bp:.3g} bp from the mid", f"{found.slippage_touch_bp:.3g} bp from the touch"
+    slippage = f"{number(found.average)} on average, {mid}, {touch}"
     verb = "pays" if found.side == "buy" else "brings"
     lines = [
         Text(f"{show_time(made.now)}  {found.side} {number(found.wanted)} {base}", style="bold"),
