@@ -11,7 +11,6 @@ use super::{PoolError, Token};
 
 /// 2^96, one as a square-root price.
 pub const Q96: U256 = U256::from_limbs([0, 1 << 32, 0, 0]);
-const MOST: usize = 160;
 
 const PRICE: PoolError = PoolError::Overflow("square-root price after the trade");
 const AMOUNT: PoolError = PoolError::Overflow("amount between two square-root prices");
@@ -21,9 +20,15 @@ fn ordered<'a>(a: &'a U256, b: &'a U256) -> (&'a U256, &'a U256) {
     if a <= b { (a, b) } else { (b, a) }
 }
 
+/// Whether a number fits 160 bits.
 #[inline]
-fn fits(price: U256) -> Result<U256, PoolError> {
-    if price.as_limbs()[3] == 0 && price.as_limbs()[2] >> 32 == 0 { Ok(price) } else { Err(PRICE) }
+const fn fits(x: &U256) -> bool {
+    x.as_limbs()[3] == 0 && x.as_limbs()[2] >> 32 == 0
+}
+
+#[inline]
+fn after(found: Option<U256>) -> Result<U256, PoolError> {
+    found.filter(fits).ok_or(PRICE)
 }
 
 /// How much of token 0 lies between two square-root prices, rounded up or down.
@@ -36,7 +41,7 @@ pub fn amount_0(a: &U256, b: &U256, liquidity: u128, up: bool) -> Result<U256, P
     if a.is_zero() {
         return Err(PoolError::SqrtPrice(*a));
     }
-    if b.bit_len() > MOST {
+    if !fits(b) {
         return Err(PoolError::SqrtPrice(*b));
     }
     let amount = mul_div_twice(liquidity, &(b - a), a, b, up);
@@ -75,6 +80,13 @@ pub fn amount_1(a: &U256, b: &U256, liquidity: u128, up: bool) -> Result<U256, P
     Ok(if up && inexact { amount + U256::ONE } else { amount }) // below 2^192
 }
 
+/// A number of at most 160 bits in Q96.
+#[inline]
+const fn in_q96(x: &U256) -> U256 {
+    let [a, b, c, _] = *x.as_limbs();
+    U256::from_limbs([0, a << 32, a >> 32 | b << 32, b >> 32 | c << 32])
+}
+
 /// Liquidity in Q96.
 #[inline]
 const fn scaled(liquidity: u128) -> U256 {
@@ -92,12 +104,9 @@ pub fn after_input(price: &U256, liquidity: u128, amount: &U256, token_in: Token
         return Err(PoolError::Zero("liquidity"));
     }
     if token_in == Token::One {
-        let quotient = if amount.bit_len() <= MOST {
-            div(&(*amount << 96_usize), &wide(liquidity))
-        } else {
-            mul_div(amount, &Q96, &wide(liquidity))
-        };
-        return fits(quotient.and_then(|quotient| price.checked_add(quotient)).ok_or(PRICE)?);
+        let quotient =
+            if fits(amount) { div(&in_q96(amount), &wide(liquidity)) } else { mul_div(amount, &Q96, &wide(liquidity)) };
+        return after(quotient.and_then(|quotient| price.checked_add(quotient)));
     }
     if amount.is_zero() {
         return Ok(*price);
@@ -122,8 +131,8 @@ pub fn after_output(price: &U256, liquidity: u128, amount: &U256, token_in: Toke
         return Err(PoolError::Zero("liquidity"));
     }
     if token_in == Token::Zero {
-        let quotient = if amount.bit_len() <= MOST {
-            div_up(&(*amount << 96_usize), &wide(liquidity))
+        let quotient = if fits(amount) {
+            div_up(&in_q96(amount), &wide(liquidity))
         } else {
             mul_div_up(amount, &Q96, &wide(liquidity))
         };
@@ -134,5 +143,5 @@ pub fn after_output(price: &U256, liquidity: u128, amount: &U256, token_in: Toke
     }
     let scaled = scaled(liquidity);
     let product = checked_product(amount, price).filter(|product| *product < scaled).ok_or(PRICE)?;
-    fits(mul_div_up(&scaled, price, &(scaled - product)).ok_or(PRICE)?)
+    after(mul_div_up(&scaled, price, &(scaled - product)))
 }

@@ -3,7 +3,7 @@
 use ruint::aliases::U256;
 
 use super::sqrt_price::{after_input, after_output, amount_0, amount_1};
-use super::wide::to_f64;
+use super::wide::{is_mul_div_twice_up, narrow, to_f64};
 use super::{Fee, PoolError, Token};
 
 /// Which end of a trade is given.
@@ -78,7 +78,12 @@ pub fn step(current: &U256, target: &U256, liquidity: u128, remaining: &Exact, f
             if is_inside(&net, token_in) {
                 let next = after_input(current, liquidity, &net, token_in)?;
                 if next != *target {
-                    let (amount_in, amount_out) = (paid(&next)?, given(&next)?);
+                    // Mostly all of it: the price was rounded by less than a unit of the token is worth.
+                    let is_all = token_in == Token::Zero
+                        && narrow(&net)
+                            .is_some_and(|net| is_mul_div_twice_up(net, liquidity, &(current - next), &next, current));
+                    let amount_in = if is_all { net } else { paid(&next)? };
+                    let amount_out = given(&next)?;
                     let fee = remaining.checked_sub(amount_in).ok_or(AMOUNT)?;
                     return Ok(Step { sqrt_price: next, amount_in, amount_out, fee });
                 }

@@ -23,13 +23,13 @@ pub(crate) const fn high(x: u128) -> u64 {
 }
 
 /// Two words as one number.
-#[inline]
+#[inline(always)]
 const fn join(high: u64, low: u64) -> u128 {
     (high as u128) << 64 | low as u128
 }
 
 /// Product of two words.
-#[inline]
+#[inline(always)]
 const fn product(a: u64, b: u64) -> u128 {
     a as u128 * b as u128
 }
@@ -83,14 +83,14 @@ fn multiply(a: &U256, b: &U256) -> [u64; 8] {
 }
 
 /// `floor((2^128 - 1) / d) - 2^64` of a word whose top bit is set.
-#[inline]
+#[inline(always)]
 const fn reciprocal(d: u64) -> u64 {
     debug_assert!(d >> 63 == 1);
     low(join(!d, u64::MAX) / d as u128)
 }
 
 /// `floor((2^192 - 1) / d) - 2^64` of two words whose top bit is set: algorithm 6 of Möller and Granlund.
-#[inline]
+#[inline(always)]
 fn reciprocal_of_two(d1: u64, d0: u64) -> u64 {
     let mut v = reciprocal(d1);
     let mut p = d1.wrapping_mul(v).wrapping_add(d0);
@@ -114,7 +114,7 @@ fn reciprocal_of_two(d1: u64, d0: u64) -> u64 {
 }
 
 /// `(u1, u0) / d` for `u1 < d`: algorithm 4 of the same.
-#[inline]
+#[inline(always)]
 fn divide_two(u1: u64, u0: u64, d: u64, v: u64) -> (u64, u64) {
     let q = product(v, u1).wrapping_add(join(u1, u0));
     let (mut q1, q0) = (high(q).wrapping_add(1), low(q));
@@ -131,7 +131,7 @@ fn divide_two(u1: u64, u0: u64, d: u64, v: u64) -> (u64, u64) {
 }
 
 /// `(u2, u1, u0) / (d1, d0)` for `(u2, u1) < (d1, d0)`: algorithm 5 of the same.
-#[inline]
+#[inline(always)]
 fn divide_three(u2: u64, u1: u64, u0: u64, d: u128, v: u64) -> (u64, u128) {
     let (d1, d0) = (high(d), low(d));
     let q = product(v, u2).wrapping_add(join(u2, u1));
@@ -180,7 +180,7 @@ impl Divisor {
 }
 
 /// Shifts words up by less than a word and gives what falls out at the top.
-#[inline]
+#[inline(always)]
 fn shift_up(limbs: &mut [u64], shift: u32) -> u64 {
     if shift == 0 {
         return 0;
@@ -195,7 +195,7 @@ fn shift_up(limbs: &mut [u64], shift: u32) -> u64 {
 }
 
 /// Algorithm D for a divisor of exactly `N >= 2` words.
-#[inline]
+#[inline(never)]
 fn divide_by<const N: usize>(n: &[u64; 8], d: &[u64]) -> Option<(U256, bool)> {
     let mut d: [u64; N] = std::array::from_fn(|index| d[index]);
     let shift = d[N - 1].leading_zeros();
@@ -256,7 +256,7 @@ fn divide_by<const N: usize>(n: &[u64; 8], d: &[u64]) -> Option<(U256, bool)> {
 }
 
 /// Division by one word.
-#[inline]
+#[inline(never)]
 fn divide_by_word(n: &[u64; 8], d: u64) -> Option<(U256, bool)> {
     let shift = d.leading_zeros();
     let d = d << shift;
@@ -296,11 +296,9 @@ fn divide(n: &[u64; 8], d: &[u64]) -> Option<(U256, bool)> {
     }
 }
 
-/// `l × width × 2^96 / (a × b)`, rounded up or down, of numbers of 128 and 160 bits; `None` if `a` or `b` is 0.
-///
-/// Rounded division by `b` and then by `a` is rounded division by their product, so one does for the contract's two.
+/// `l × width × 2^96` and `a × b`, of numbers of 128 and 160 bits.
 #[inline]
-pub(crate) fn mul_div_twice(l: u128, width: &U256, a: &U256, b: &U256, up: bool) -> Option<U256> {
+fn between(l: u128, width: &U256, a: &U256, b: &U256) -> ([u64; 8], [u64; 5]) {
     let (l, width) = ([low(l), high(l)], width.as_limbs());
     let mut n = [0; 8];
     for (i, &l) in l.iter().enumerate() {
@@ -325,8 +323,42 @@ pub(crate) fn mul_div_twice(l: u128, width: &U256, a: &U256, b: &U256, up: bool)
         d[i + 3] = carry;
     }
     debug_assert!(d[5] == 0, "square-root prices have 160 bits");
-    let found = divide(&n, &d[..5])?;
+    (n, [d[0], d[1], d[2], d[3], d[4]])
+}
+
+/// `l × width × 2^96 / (a × b)`, rounded up or down, of numbers of 128 and 160 bits; `None` if `a` or `b` is 0.
+///
+/// Rounded division by `b` and then by `a` is rounded division by their product, so one does for the contract's two.
+#[inline]
+pub(crate) fn mul_div_twice(l: u128, width: &U256, a: &U256, b: &U256, up: bool) -> Option<U256> {
+    let (n, d) = between(l, width, a, b);
+    let found = divide(&n, &d)?;
     if up { round_up(found) } else { Some(found.0) }
+}
+
+/// Whether [`mul_div_twice`], rounded up, is `guess`: two products instead of a division.
+#[inline]
+pub(crate) fn is_mul_div_twice_up(guess: u128, l: u128, width: &U256, a: &U256, b: &U256) -> bool {
+    let (n, d) = between(l, width, a, b);
+    let mut rest = [0; 8];
+    for (i, &word) in [low(guess), high(guess)].iter().enumerate() {
+        let mut carry = 0;
+        for j in 0..5 {
+            let sum = product(word, d[j]) + u128::from(rest[i + j]) + u128::from(carry);
+            rest[i + j] = low(sum);
+            carry = high(sum);
+        }
+        rest[i + 5] = carry;
+    }
+    // 0 <= guess × d - n < d
+    let mut borrow = false;
+    for (rest, n) in rest.iter_mut().zip(n) {
+        let (difference, first) = rest.overflowing_sub(n);
+        let (difference, second) = difference.overflowing_sub(u64::from(borrow));
+        *rest = difference;
+        borrow = first | second;
+    }
+    !borrow && rest[5..] == [0; 3] && rest[..5].iter().rev().lt(d.iter().rev())
 }
 
 /// `a × b` if it fits 256 bits.
@@ -497,6 +529,11 @@ mod tests {
                 });
                 let expected = expected.filter(|q| q.bit_len() <= 256).map(|q| U256::from_limbs_slice(&q.as_limbs()[..4]));
                 prop_assert_eq!(mul_div_twice(l, &width, &a, &b, up), expected);
+                if let (true, Some(expected)) = (up, expected.as_ref().and_then(narrow)) {
+                    for guess in [expected.saturating_sub(1), expected, expected.saturating_add(1), u128::MAX] {
+                        prop_assert_eq!(is_mul_div_twice_up(guess, l, &width, &a, &b), guess == expected);
+                    }
+                }
             }
         }
 
