@@ -1,8 +1,7 @@
-"""``crossbook route`` and the examples of the documents on costs and routing."""
+"""``crossbook route``."""
 
 from __future__ import annotations
 
-import doctest
 import json
 import re
 from decimal import Decimal
@@ -14,8 +13,6 @@ from typer.testing import CliRunner
 import crossbook as xb
 from crossbook.cli import app
 from crossbook.demo import EPOCH_NS
-
-DOCS = Path(__file__).parents[1] / "docs"
 
 
 def run(*arguments: object) -> str:
@@ -54,13 +51,3 @@ def test_what_cannot_be_routed_is_shown_as_far_as_it_goes_and_fails(small: Path)
         run(small, "--side", "buy")
     with pytest.raises(xb.DataError, match="size 'usdm': expected NAME=SIZE"):
         run(small, "--side", "buy", "--size", "1", "--min", "usdm")
-
-
-@pytest.mark.parametrize("name", ["costs.md", "routing.md"])
-def test_the_examples_of_the_documents_are_right(name: str) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (DOCS / name).read_text(encoding="utf-8"), re.DOTALL)
-    example = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, name, str(DOCS / name), 0)
-    said: list[str] = []
-    found = doctest.DocTestRunner().run(example, out=said.append)
-    assert found.failed == 0, "".join(said)
-    assert found.attempted > 10
