@@ -240,30 +240,12 @@ impl Fields {
                 out.symbol = Some(Symbol::At(symbol));
                 json.once(&mut self.symbol, symbol, "s")
             }
-            b"E" => {
-                let time = time(json)?;
-                json.once(&mut self.event_time, time, "E")
-            }
-            b"T" => {
-                let time = time(json)?;
-                json.once(&mut self.engine_time, time, "T")
-            }
-            b"U" => {
-                let id = json.unsigned()?;
-                json.once(&mut self.first, id, "U")
-            }
-            b"u" => {
-                let id = json.unsigned()?;
-                json.once(&mut self.last, id, "u")
-            }
-            b"pu" => {
-                let id = json.unsigned()?;
-                json.once(&mut self.previous, id, "pu")
-            }
-            b"lastUpdateId" => {
-                let id = json.unsigned()?;
-                json.once(&mut self.snapshot, id, "lastUpdateId")
-            }
+            b"E" => json.field(&mut self.event_time, "E", time),
+            b"T" => json.field(&mut self.engine_time, "T", time),
+            b"U" => json.field(&mut self.first, "U", Json::unsigned),
+            b"u" => json.field(&mut self.last, "u", Json::unsigned),
+            b"pu" => json.field(&mut self.previous, "pu", Json::unsigned),
+            b"lastUpdateId" => json.field(&mut self.snapshot, "lastUpdateId", Json::unsigned),
             b"b" | b"bids" => {
                 if json.peek() == b'[' {
                     json.once(&mut self.bids, (), "b")?;
@@ -293,30 +275,12 @@ impl Fields {
                     json.once(&mut self.ask, price, "a")
                 }
             }
-            b"B" => {
-                let size = json.decimal()?;
-                json.once(&mut self.bid_size, size, "B")
-            }
-            b"A" => {
-                let size = json.decimal()?;
-                json.once(&mut self.ask_size, size, "A")
-            }
-            b"t" => {
-                let id = json.unsigned()?;
-                json.once(&mut self.id, id, "t")
-            }
-            b"p" => {
-                let price = json.decimal()?;
-                json.once(&mut self.price, price, "p")
-            }
-            b"q" => {
-                let size = json.decimal()?;
-                json.once(&mut self.size, size, "q")
-            }
-            b"m" => {
-                let maker = json.boolean()?;
-                json.once(&mut self.buyer_is_maker, maker, "m")
-            }
+            b"B" => json.field(&mut self.bid_size, "B", Json::decimal),
+            b"A" => json.field(&mut self.ask_size, "A", Json::decimal),
+            b"t" => json.field(&mut self.id, "t", Json::unsigned),
+            b"p" => json.field(&mut self.price, "p", Json::decimal),
+            b"q" => json.field(&mut self.size, "q", Json::decimal),
+            b"m" => json.field(&mut self.buyer_is_maker, "m", Json::boolean),
             b"X" => {
                 self.off_market = json.text()? != b"MARKET";
                 Ok(())

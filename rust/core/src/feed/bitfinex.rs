@@ -266,26 +266,11 @@ impl Bitfinex {
         let (mut id, mut code, mut said, mut status) = (None, None, None, None);
         let mut about = Description::default();
         json.object(|json, key| match key {
-            b"event" => {
-                let name = json.text()?;
-                json.once(&mut event, name, "event")
-            }
-            b"chanId" => {
-                let number = json.unsigned()?;
-                json.once(&mut id, number, "chanId")
-            }
-            b"code" => {
-                let number = json.signed()?;
-                json.once(&mut code, number, "code")
-            }
-            b"msg" if json.peek() == b'"' => {
-                let text = json.name()?;
-                json.once(&mut said, text, "msg")
-            }
-            b"status" if json.peek() == b'"' => {
-                let text = json.name()?;
-                json.once(&mut status, text, "status")
-            }
+            b"event" => json.field(&mut event, "event", Json::text),
+            b"chanId" => json.field(&mut id, "chanId", Json::unsigned),
+            b"code" => json.field(&mut code, "code", Json::signed),
+            b"msg" if json.peek() == b'"' => json.field(&mut said, "msg", Json::name),
+            b"status" if json.peek() == b'"' => json.field(&mut status, "status", Json::name),
             _ => about.take(json, key),
         })?;
         json.end()?;
@@ -340,24 +325,15 @@ struct Description<'a> {
 impl<'a> Description<'a> {
     fn take(&mut self, json: &mut Json<'a>, key: &[u8]) -> Read<()> {
         match key {
-            b"channel" => {
-                let name = json.text()?;
-                json.once(&mut self.channel, name, "channel")
-            }
-            b"symbol" if json.peek() == b'"' => {
-                let name = json.text()?;
-                json.once(&mut self.symbol, name, "symbol")
-            }
+            b"channel" => json.field(&mut self.channel, "channel", Json::text),
+            b"symbol" if json.peek() == b'"' => json.field(&mut self.symbol, "symbol", Json::text),
             // `deriv:tBTCF0:USTF0`, `trade:1m:tBTCUSD`: of the first kind all after the colon is the symbol.
             b"key" if json.peek() == b'"' => {
                 let key = json.text()?;
                 let name = key.strip_prefix(b"deriv:").unwrap_or(key);
                 json.once(&mut self.symbol, name, "key")
             }
-            b"prec" if json.peek() == b'"' => {
-                let precision = json.text()?;
-                json.once(&mut self.precision, precision, "prec")
-            }
+            b"prec" if json.peek() == b'"' => json.field(&mut self.precision, "prec", Json::text),
             b"len" => {
                 let depth = json.unsigned()?;
                 json.once(&mut self.depth, u16::try_from(depth).unwrap_or(u16::MAX), "len")

@@ -190,14 +190,8 @@ impl Dialect for Bitget {
                 late = Some(json.clone());
                 json.skip()
             }
-            b"event" => {
-                let event = json.text()?;
-                json.once(&mut top.event, event, "event")
-            }
-            b"msg" => {
-                let message = json.text()?;
-                json.once(&mut top.message, message, "msg")
-            }
+            b"event" => json.field(&mut top.event, "event", Json::text),
+            b"msg" => json.field(&mut top.message, "msg", Json::text),
             b"table" | b"requestTime" => {
                 top.foreign = true;
                 json.skip()
@@ -317,22 +311,10 @@ fn book(json: &mut Json<'_>, top: &Envelope<'_>, out: &mut Frame) -> Read<()> {
             json.once(&mut bids, (), "bids")?;
             out.take_levels(json, Side::Bid)
         }
-        b"ts" => {
-            let ts = json.millis()?;
-            json.once(&mut time, ts, "ts")
-        }
-        b"checksum" => {
-            let sum = json.signed()?;
-            json.once(&mut checksum, sum, "checksum")
-        }
-        b"seq" => {
-            let id = json.unsigned()?;
-            json.once(&mut last, id, "seq")
-        }
-        b"pseq" => {
-            let id = json.unsigned()?;
-            json.once(&mut previous, id, "pseq")
-        }
+        b"ts" => json.field(&mut time, "ts", Json::millis),
+        b"checksum" => json.field(&mut checksum, "checksum", Json::signed),
+        b"seq" => json.field(&mut last, "seq", Json::unsigned),
+        b"pseq" => json.field(&mut previous, "pseq", Json::unsigned),
         _ => json.skip(),
     })?;
     json.need(asks, "asks")?;
@@ -356,22 +338,10 @@ fn book(json: &mut Json<'_>, top: &Envelope<'_>, out: &mut Frame) -> Read<()> {
 fn best(json: &mut Json<'_>, top: &Envelope<'_>, out: &mut Frame) -> Read<()> {
     let (mut bid, mut ask, mut time, mut last) = (None, None, None, None);
     json.object(|json, key| match key {
-        b"asks" => {
-            let level = json.first_pair()?;
-            json.once(&mut ask, level, "asks")
-        }
-        b"bids" => {
-            let level = json.first_pair()?;
-            json.once(&mut bid, level, "bids")
-        }
-        b"ts" => {
-            let ts = json.millis()?;
-            json.once(&mut time, ts, "ts")
-        }
-        b"seq" => {
-            let id = json.unsigned()?;
-            json.once(&mut last, id, "seq")
-        }
+        b"asks" => json.field(&mut ask, "asks", Json::first_pair),
+        b"bids" => json.field(&mut bid, "bids", Json::first_pair),
+        b"ts" => json.field(&mut time, "ts", Json::millis),
+        b"seq" => json.field(&mut last, "seq", Json::unsigned),
         _ => json.skip(),
     })?;
     let (bid, ask) = (Some(json.need(bid, "bids")?), Some(json.need(ask, "asks")?));
@@ -404,22 +374,10 @@ fn trade(json: &mut Json<'_>, top: &Envelope<'_>, out: &mut Frame) -> Read<()> {
     let (mut price, mut size, mut aggressor, mut time) = (None, None, None, None);
     let mut id = 0;
     json.object(|json, key| match key {
-        b"ts" => {
-            let found = json.millis()?;
-            json.once(&mut time, found, "ts")
-        }
-        b"price" => {
-            let found = json.decimal()?;
-            json.once(&mut price, found, "price")
-        }
-        b"size" => {
-            let found = json.decimal()?;
-            json.once(&mut size, found, "size")
-        }
-        b"side" => {
-            let found = json.side(b"buy", b"sell", "buy or sell")?;
-            json.once(&mut aggressor, found, "side")
-        }
+        b"ts" => json.field(&mut time, "ts", Json::millis),
+        b"price" => json.field(&mut price, "price", Json::decimal),
+        b"size" => json.field(&mut size, "size", Json::decimal),
+        b"side" => json.field(&mut aggressor, "side", |json| json.side(b"buy", b"sell", "buy or sell")),
         b"tradeId" => {
             id = std::str::from_utf8(json.text()?).ok().and_then(|text| text.parse().ok()).unwrap_or(0);
             Ok(())

@@ -422,30 +422,12 @@ fn row(json: &mut Json<'_>, out: &mut Frame) -> Read<Row> {
             out.symbol = Some(Symbol::At(found));
             json.once(&mut symbol, found, "symbol")
         }
-        b"id" => {
-            let found = json.unsigned()?;
-            json.once(&mut id, found, "id")
-        }
-        b"side" => {
-            let found = side_of(json)?;
-            json.once(&mut side, found, "side")
-        }
-        b"size" => {
-            let found = json.decimal()?;
-            json.once(&mut size, found, "size")
-        }
-        b"price" => {
-            let found = json.decimal()?;
-            json.once(&mut price, found, "price")
-        }
-        b"timestamp" => {
-            let found = json.iso()?;
-            json.once(&mut time, found, "timestamp")
-        }
-        b"transactTime" => {
-            let found = json.iso()?;
-            json.once(&mut engine, found, "transactTime")
-        }
+        b"id" => json.field(&mut id, "id", Json::unsigned),
+        b"side" => json.field(&mut side, "side", side_of),
+        b"size" => json.field(&mut size, "size", Json::decimal),
+        b"price" => json.field(&mut price, "price", Json::decimal),
+        b"timestamp" => json.field(&mut time, "timestamp", Json::iso),
+        b"transactTime" => json.field(&mut engine, "transactTime", Json::iso),
         _ => json.skip(),
     })?;
     Ok(Row {
@@ -471,10 +453,7 @@ fn trade(json: &mut Json<'_>, history: bool, out: &mut Frame) -> Read<()> {
             out.symbol = Some(found);
             json.once(&mut symbol, found, "symbol")
         }
-        b"timestamp" => {
-            let found = json.iso()?;
-            json.once(&mut time, found, "timestamp")
-        }
+        b"timestamp" => json.field(&mut time, "timestamp", Json::iso),
         b"side" if json.peek() == b'"' => {
             // A settlement has no side; it is left out, or empty.
             let found = match json.text()? {
@@ -485,14 +464,8 @@ fn trade(json: &mut Json<'_>, history: bool, out: &mut Frame) -> Read<()> {
             };
             json.once(&mut side, found, "side")
         }
-        b"size" => {
-            let found = json.decimal()?;
-            json.once(&mut size, found, "size")
-        }
-        b"price" => {
-            let found = json.decimal()?;
-            json.once(&mut price, found, "price")
-        }
+        b"size" => json.field(&mut size, "size", Json::decimal),
+        b"price" => json.field(&mut price, "price", Json::decimal),
         b"trdType" if json.peek() == b'"' => {
             regular = json.text()? == b"Regular";
             Ok(())
@@ -521,26 +494,11 @@ fn quote(json: &mut Json<'_>, out: &mut Frame) -> Read<()> {
             out.symbol = Some(found);
             json.once(&mut symbol, found, "symbol")
         }
-        b"timestamp" => {
-            let found = json.iso()?;
-            json.once(&mut time, found, "timestamp")
-        }
-        b"bidPrice" => {
-            let found = json.optional_decimal()?;
-            json.once(&mut bid, found, "bidPrice")
-        }
-        b"bidSize" => {
-            let found = json.optional_decimal()?;
-            json.once(&mut bid_size, found, "bidSize")
-        }
-        b"askPrice" => {
-            let found = json.optional_decimal()?;
-            json.once(&mut ask, found, "askPrice")
-        }
-        b"askSize" => {
-            let found = json.optional_decimal()?;
-            json.once(&mut ask_size, found, "askSize")
-        }
+        b"timestamp" => json.field(&mut time, "timestamp", Json::iso),
+        b"bidPrice" => json.field(&mut bid, "bidPrice", Json::optional_decimal),
+        b"bidSize" => json.field(&mut bid_size, "bidSize", Json::optional_decimal),
+        b"askPrice" => json.field(&mut ask, "askPrice", Json::optional_decimal),
+        b"askSize" => json.field(&mut ask_size, "askSize", Json::optional_decimal),
         _ => json.skip(),
     })?;
     // A side without orders is null, or left out.
@@ -563,26 +521,11 @@ fn mark(json: &mut Json<'_>, paid: bool, out: &mut Frame) -> Read<()> {
             out.symbol = Some(found);
             json.once(&mut symbol, found, "symbol")
         }
-        b"timestamp" => {
-            let found = json.iso()?;
-            json.once(&mut time, found, "timestamp")
-        }
-        b"markPrice" => {
-            let found = json.optional_decimal()?;
-            json.once(&mut mark, found, "markPrice")
-        }
-        b"indicativeSettlePrice" => {
-            let found = json.optional_decimal()?;
-            json.once(&mut index, found, "indicativeSettlePrice")
-        }
-        b"fundingRate" => {
-            let found = json.optional_decimal()?;
-            json.once(&mut rate, found, "fundingRate")
-        }
-        b"fundingTimestamp" if json.peek() == b'"' => {
-            let found = json.iso()?;
-            json.once(&mut due, found, "fundingTimestamp")
-        }
+        b"timestamp" => json.field(&mut time, "timestamp", Json::iso),
+        b"markPrice" => json.field(&mut mark, "markPrice", Json::optional_decimal),
+        b"indicativeSettlePrice" => json.field(&mut index, "indicativeSettlePrice", Json::optional_decimal),
+        b"fundingRate" => json.field(&mut rate, "fundingRate", Json::optional_decimal),
+        b"fundingTimestamp" if json.peek() == b'"' => json.field(&mut due, "fundingTimestamp", Json::iso),
         b"state" if json.peek() == b'"' => {
             let found = json.text()? == b"Open";
             json.once(&mut state, found, "state")

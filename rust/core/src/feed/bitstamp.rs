@@ -131,10 +131,7 @@ impl Dialect for Bitstamp {
         let mut json = Json::new(frame);
         let mut fields = Fields::default();
         json.object(|json, key| match key {
-            b"event" => {
-                let event = event(json.text()?);
-                json.once(&mut fields.event, event, "event")
-            }
+            b"event" => json.field(&mut fields.event, "event", |json| json.text().map(event)),
             b"channel" => {
                 let name = json.text()?;
                 json.once(&mut fields.channel, (), "channel")?;
@@ -150,14 +147,8 @@ impl Dialect for Bitstamp {
                 json.once(&mut fields.data, (), "data")?;
                 if json.peek() == b'{' { json.object(|json, key| fields.take(json, key, out)) } else { json.skip() }
             }
-            b"event_id" => {
-                let token = token(json)?;
-                json.once(&mut fields.token, token, "event_id")
-            }
-            b"pre_event_id" => {
-                let token = token(json)?;
-                json.once(&mut fields.previous, token, "pre_event_id")
-            }
+            b"event_id" => json.field(&mut fields.token, "event_id", token),
+            b"pre_event_id" => json.field(&mut fields.previous, "pre_event_id", token),
             // Orders that wait for a price are not in the book.
             b"order_source" => {
                 fields.off_book = json.text()? != b"orderbook";
@@ -205,10 +196,7 @@ impl Fields {
     #[inline]
     fn take(&mut self, json: &mut Json<'_>, key: &[u8], out: &mut Frame) -> Read<()> {
         match key {
-            b"microtimestamp" => {
-                let time = json.micros()?;
-                json.once(&mut self.time, time, "microtimestamp")
-            }
+            b"microtimestamp" => json.field(&mut self.time, "microtimestamp", Json::micros),
             b"bids" => {
                 json.once(&mut self.bids, (), "bids")?;
                 levels(json, Side::Bid, out)
@@ -217,10 +205,7 @@ impl Fields {
                 json.once(&mut self.asks, (), "asks")?;
                 levels(json, Side::Ask, out)
             }
-            b"id" => {
-                let id = json.unsigned()?;
-                json.once(&mut self.id, id, "id")
-            }
+            b"id" => json.field(&mut self.id, "id", Json::unsigned),
             b"type" | b"order_type" => {
                 let side = match json.unsigned()? {
                     0 => Side::Bid,
@@ -229,26 +214,11 @@ impl Fields {
                 };
                 json.once(&mut self.side, side, "type")
             }
-            b"price_str" => {
-                let price = json.decimal()?;
-                json.once(&mut self.price_text, price, "price_str")
-            }
-            b"amount_str" => {
-                let size = json.decimal()?;
-                json.once(&mut self.size_text, size, "amount_str")
-            }
-            b"price" => {
-                let price = json.decimal()?;
-                json.once(&mut self.price, price, "price")
-            }
-            b"amount" => {
-                let size = json.decimal()?;
-                json.once(&mut self.size, size, "amount")
-            }
-            b"message" if json.peek() == b'"' => {
-                let said = json.name()?;
-                json.once(&mut self.said, said, "message")
-            }
+            b"price_str" => json.field(&mut self.price_text, "price_str", Json::decimal),
+            b"amount_str" => json.field(&mut self.size_text, "amount_str", Json::decimal),
+            b"price" => json.field(&mut self.price, "price", Json::decimal),
+            b"amount" => json.field(&mut self.size, "amount", Json::decimal),
+            b"message" if json.peek() == b'"' => json.field(&mut self.said, "message", Json::name),
             _ => json.skip(),
         }
     }

@@ -221,39 +221,15 @@ impl<'a> Envelope<'a> {
                 let snapshot = json.text()? == b"snapshot";
                 json.once(&mut self.snapshot, snapshot, "type")
             }
-            b"ts" => {
-                let ts = json.millis()?;
-                json.once(&mut self.sent, ts, "ts")
-            }
-            b"timestamp_e6" => {
-                let ts = json.micros()?;
-                json.once(&mut self.sent, ts, "timestamp_e6")
-            }
-            b"cts" => {
-                let ts = json.millis()?;
-                json.once(&mut self.engine, ts, "cts")
-            }
-            b"cross_seq" => {
-                let sequence = json.unsigned()?;
-                json.once(&mut self.sequence, sequence, "cross_seq")
-            }
-            b"success" => {
-                let success = json.boolean()?;
-                json.once(&mut self.success, success, "success")
-            }
-            b"ret_msg" => {
-                let message = json.text()?;
-                json.once(&mut self.message, message, "ret_msg")
-            }
-            b"op" => {
-                let op = json.text()?;
-                json.once(&mut self.op, op, "op")
-            }
+            b"ts" => json.field(&mut self.sent, "ts", Json::millis),
+            b"timestamp_e6" => json.field(&mut self.sent, "timestamp_e6", Json::micros),
+            b"cts" => json.field(&mut self.engine, "cts", Json::millis),
+            b"cross_seq" => json.field(&mut self.sequence, "cross_seq", Json::unsigned),
+            b"success" => json.field(&mut self.success, "success", Json::boolean),
+            b"ret_msg" => json.field(&mut self.message, "ret_msg", Json::text),
+            b"op" => json.field(&mut self.op, "op", Json::text),
             b"request" => json.object(|json, key| match key {
-                b"op" => {
-                    let op = json.text()?;
-                    json.once(&mut self.op, op, "op")
-                }
+                b"op" => json.field(&mut self.op, "op", Json::text),
                 b"args" => {
                     self.topics = (json.peek() == b'[').then(|| json.clone());
                     json.skip()
@@ -505,10 +481,7 @@ impl Data {
                     json.once(&mut self.asks, (), "a")?;
                     out.take_levels(json, Side::Ask)
                 }
-                b"u" => {
-                    let update = json.unsigned()?;
-                    json.once(&mut self.update, update, "u")
-                }
+                b"u" => json.field(&mut self.update, "u", Json::unsigned),
                 _ => json.skip(),
             }),
             Kind::Trades => json.array(|json| trade(json, out)),
@@ -558,30 +531,12 @@ fn trade(json: &mut Json<'_>, out: &mut Frame) -> Read<()> {
     let (mut symbol, mut id, mut price, mut size, mut aggressor, mut time) = (None, None, None, None, None, None);
     let mut block = false;
     json.object(|json, key| match key {
-        b"T" => {
-            let found = json.millis()?;
-            json.once(&mut time, found, "T")
-        }
-        b"s" => {
-            let found = json.name()?;
-            json.once(&mut symbol, found, "s")
-        }
-        b"S" => {
-            let found = json.side(b"Buy", b"Sell", "Buy or Sell")?;
-            json.once(&mut aggressor, found, "S")
-        }
-        b"v" => {
-            let found = json.decimal()?;
-            json.once(&mut size, found, "v")
-        }
-        b"p" => {
-            let found = json.decimal()?;
-            json.once(&mut price, found, "p")
-        }
-        b"i" => {
-            let found = number(json.text()?);
-            json.once(&mut id, found, "i")
-        }
+        b"T" => json.field(&mut time, "T", Json::millis),
+        b"s" => json.field(&mut symbol, "s", Json::name),
+        b"S" => json.field(&mut aggressor, "S", |json| json.side(b"Buy", b"Sell", "Buy or Sell")),
+        b"v" => json.field(&mut size, "v", Json::decimal),
+        b"p" => json.field(&mut price, "p", Json::decimal),
+        b"i" => json.field(&mut id, "i", |json| json.text().map(number)),
         b"BT" => {
             block = json.boolean()?;
             Ok(())
@@ -740,18 +695,9 @@ fn old_data(json: &mut Json<'_>, kind: Kind, parts: &mut Parts, values: &mut Val
 fn old_level(json: &mut Json<'_>, sized: bool, out: &mut Frame) -> Read<()> {
     let (mut price, mut size, mut of) = (None, None, None);
     json.object(|json, key| match key {
-        b"price" => {
-            let found = json.decimal()?;
-            json.once(&mut price, found, "price")
-        }
-        b"size" => {
-            let found = json.decimal()?;
-            json.once(&mut size, found, "size")
-        }
-        b"side" => {
-            let found = json.side(b"Buy", b"Sell", "Buy or Sell")?;
-            json.once(&mut of, found, "side")
-        }
+        b"price" => json.field(&mut price, "price", Json::decimal),
+        b"size" => json.field(&mut size, "size", Json::decimal),
+        b"side" => json.field(&mut of, "side", |json| json.side(b"Buy", b"Sell", "Buy or Sell")),
         _ => json.skip(),
     })?;
     // A deleted level has no size, or 0.
@@ -764,26 +710,11 @@ fn old_trade(json: &mut Json<'_>, out: &mut Frame) -> Read<()> {
     let (mut symbol, mut price, mut size, mut aggressor, mut time) = (None, None, None, None, None);
     let mut id = 0;
     json.object(|json, key| match key {
-        b"symbol" => {
-            let found = json.name()?;
-            json.once(&mut symbol, found, "symbol")
-        }
-        b"price" => {
-            let found = json.decimal()?;
-            json.once(&mut price, found, "price")
-        }
-        b"size" => {
-            let found = json.decimal()?;
-            json.once(&mut size, found, "size")
-        }
-        b"side" => {
-            let found = json.side(b"Buy", b"Sell", "Buy or Sell")?;
-            json.once(&mut aggressor, found, "side")
-        }
-        b"trade_time_ms" => {
-            let found = json.millis()?;
-            json.once(&mut time, found, "trade_time_ms")
-        }
+        b"symbol" => json.field(&mut symbol, "symbol", Json::name),
+        b"price" => json.field(&mut price, "price", Json::decimal),
+        b"size" => json.field(&mut size, "size", Json::decimal),
+        b"side" => json.field(&mut aggressor, "side", |json| json.side(b"Buy", b"Sell", "Buy or Sell")),
+        b"trade_time_ms" => json.field(&mut time, "trade_time_ms", Json::millis),
         b"trade_id" => {
             id = number(json.text()?);
             Ok(())
@@ -800,14 +731,8 @@ fn old_trade(json: &mut Json<'_>, out: &mut Frame) -> Read<()> {
 impl Values {
     fn take_old(&mut self, json: &mut Json<'_>, key: &[u8]) -> Read<()> {
         match key {
-            b"mark_price" => {
-                let value = json.optional_decimal()?;
-                json.once(&mut self.mark, value, "mark_price")
-            }
-            b"index_price" => {
-                let value = json.optional_decimal()?;
-                json.once(&mut self.index, value, "index_price")
-            }
+            b"mark_price" => json.field(&mut self.mark, "mark_price", Json::optional_decimal),
+            b"index_price" => json.field(&mut self.index, "index_price", Json::optional_decimal),
             b"funding_rate_e6" => {
                 let rate = json.optional_decimal()?;
                 let rate = rate.map(|rate| Decimal { exponent: rate.exponent.saturating_sub(6), ..rate });

@@ -132,10 +132,7 @@ impl Dialect for Advanced {
                 out.channel = Some(found.channel());
                 json.once(&mut kind, found, "channel")
             }
-            b"timestamp" => {
-                let at = json.iso()?;
-                json.once(&mut time, at, "timestamp")
-            }
+            b"timestamp" => json.field(&mut time, "timestamp", Json::iso),
             b"sequence_num" => {
                 let number = json.unsigned()?;
                 out.counter = Some(number);
@@ -154,10 +151,7 @@ impl Dialect for Advanced {
                 error = Some(json.text()? == b"error");
                 Ok(())
             }
-            b"message" if json.peek() == b'"' => {
-                let text = json.name()?;
-                json.once(&mut message, text, "message")
-            }
+            b"message" if json.peek() == b'"' => json.field(&mut message, "message", Json::name),
             _ => json.skip(),
         })?;
         json.end()?;
@@ -277,10 +271,7 @@ fn book_event<'a>(json: &mut Json<'a>, whose: &mut Whose<'a>, out: &mut Frame) -
     let (mut snapshot, mut product, mut updates) = (None, None, None);
     let mut clock = Clock { text: b"", latest: Nanos::UNKNOWN };
     json.object(|json, key| match key {
-        b"type" => {
-            let found = is_snapshot(json)?;
-            json.once(&mut snapshot, found, "type")
-        }
+        b"type" => json.field(&mut snapshot, "type", is_snapshot),
         b"product_id" => {
             let name = whose.read(json, out)?;
             json.once(&mut product, name, "product_id")
@@ -311,22 +302,13 @@ fn is_snapshot(json: &mut Json<'_>) -> Read<bool> {
 fn update<'a>(json: &mut Json<'a>, clock: &mut Clock<'a>, out: &mut Frame) -> Read<()> {
     let (mut side, mut time, mut price, mut size) = (None, None, None, None);
     json.object(|json, key| match key {
-        b"side" => {
-            let found = json.side(b"bid", b"offer", "bid or offer")?;
-            json.once(&mut side, found, "side")
-        }
+        b"side" => json.field(&mut side, "side", |json| json.side(b"bid", b"offer", "bid or offer")),
         b"event_time" => {
             clock.read(json)?;
             json.once(&mut time, (), "event_time")
         }
-        b"price_level" => {
-            let value = json.decimal()?;
-            json.once(&mut price, value, "price_level")
-        }
-        b"new_quantity" => {
-            let value = json.decimal()?;
-            json.once(&mut size, value, "new_quantity")
-        }
+        b"price_level" => json.field(&mut price, "price_level", Json::decimal),
+        b"new_quantity" => json.field(&mut size, "new_quantity", Json::decimal),
         _ => json.skip(),
     })?;
     let (price, size) = (json.need(price, "price_level")?, json.need(size, "new_quantity")?);
@@ -338,10 +320,7 @@ fn trades_event<'a>(json: &mut Json<'a>, whose: &mut Whose<'a>, out: &mut Frame)
     let start = out.messages.len();
     let (mut past, mut trades) = (None, None);
     json.object(|json, key| match key {
-        b"type" => {
-            let found = is_snapshot(json)?;
-            json.once(&mut past, found, "type")
-        }
+        b"type" => json.field(&mut past, "type", is_snapshot),
         b"trades" => {
             json.once(&mut trades, (), "trades")?;
             json.array(|json| {
@@ -379,22 +358,10 @@ fn market_trade<'a>(json: &mut Json<'a>, whose: &mut Whose<'a>, out: &mut Frame)
             };
             json.once(&mut side, found, "side")
         }
-        b"price" => {
-            let value = json.decimal()?;
-            json.once(&mut price, value, "price")
-        }
-        b"size" => {
-            let value = json.decimal()?;
-            json.once(&mut size, value, "size")
-        }
-        b"trade_id" => {
-            let value = json.unsigned()?;
-            json.once(&mut id, value, "trade_id")
-        }
-        b"time" => {
-            let at = json.iso()?;
-            json.once(&mut time, at, "time")
-        }
+        b"price" => json.field(&mut price, "price", Json::decimal),
+        b"size" => json.field(&mut size, "size", Json::decimal),
+        b"trade_id" => json.field(&mut id, "trade_id", Json::unsigned),
+        b"time" => json.field(&mut time, "time", Json::iso),
         _ => json.skip(),
     })?;
     let symbol = Symbol::At(json.need(product, "product_id")?);
@@ -572,10 +539,7 @@ impl Fields {
                 json.once(&mut self.product, product, "product_id")
             }
             _ if self.kind == Some(Type::Other) => json.skip(),
-            b"time" => {
-                let time = json.iso()?;
-                json.once(&mut self.time, time, "time")
-            }
+            b"time" => json.field(&mut self.time, "time", Json::iso),
             b"bids" => {
                 json.once(&mut self.bids, (), "bids")?;
                 out.take_levels(json, Side::Bid)
@@ -597,46 +561,16 @@ impl Fields {
                     json.close()
                 })
             }
-            b"trade_id" => {
-                let id = json.unsigned()?;
-                json.once(&mut self.id, id, "trade_id")
-            }
-            b"price" => {
-                let price = json.optional_decimal()?;
-                json.once(&mut self.price, price, "price")
-            }
-            b"size" => {
-                let size = json.optional_decimal()?;
-                json.once(&mut self.size, size, "size")
-            }
-            b"side" => {
-                let side = json.side(b"buy", b"sell", "buy or sell")?;
-                json.once(&mut self.maker, side, "side")
-            }
-            b"sequence" => {
-                let sequence = json.unsigned()?;
-                json.once(&mut self.sequence, sequence, "sequence")
-            }
-            b"best_bid" => {
-                let price = json.optional_decimal()?;
-                json.once(&mut self.bid.price, price, "best_bid")
-            }
-            b"best_bid_size" => {
-                let size = json.optional_decimal()?;
-                json.once(&mut self.bid.size, size, "best_bid_size")
-            }
-            b"best_ask" => {
-                let price = json.optional_decimal()?;
-                json.once(&mut self.ask.price, price, "best_ask")
-            }
-            b"best_ask_size" => {
-                let size = json.optional_decimal()?;
-                json.once(&mut self.ask.size, size, "best_ask_size")
-            }
-            b"message" if json.peek() == b'"' => {
-                let text = json.name()?;
-                json.once(&mut self.message, text, "message")
-            }
+            b"trade_id" => json.field(&mut self.id, "trade_id", Json::unsigned),
+            b"price" => json.field(&mut self.price, "price", Json::optional_decimal),
+            b"size" => json.field(&mut self.size, "size", Json::optional_decimal),
+            b"side" => json.field(&mut self.maker, "side", |json| json.side(b"buy", b"sell", "buy or sell")),
+            b"sequence" => json.field(&mut self.sequence, "sequence", Json::unsigned),
+            b"best_bid" => json.field(&mut self.bid.price, "best_bid", Json::optional_decimal),
+            b"best_bid_size" => json.field(&mut self.bid.size, "best_bid_size", Json::optional_decimal),
+            b"best_ask" => json.field(&mut self.ask.price, "best_ask", Json::optional_decimal),
+            b"best_ask_size" => json.field(&mut self.ask.size, "best_ask_size", Json::optional_decimal),
+            b"message" if json.peek() == b'"' => json.field(&mut self.message, "message", Json::name),
             b"channels" => json.array(|json| match json.peek() {
                 b'{' => json.object(|json, key| match key {
                     b"product_ids" => json.array(|json| {

@@ -138,26 +138,11 @@ impl Dialect for CryptoCom {
         let mut top = Envelope::default();
         let mut late = None;
         json.object(|json, key| match key {
-            b"id" => {
-                let id = json.signed()?;
-                json.once(&mut top.id, id, "id")
-            }
-            b"method" => {
-                let method = json.text()?;
-                json.once(&mut top.method, method, "method")
-            }
-            b"code" => {
-                let code = json.signed()?;
-                json.once(&mut top.code, code, "code")
-            }
-            b"channel" => {
-                let channel = json.text()?;
-                json.once(&mut top.channel, channel, "channel")
-            }
-            b"message" => {
-                let message = json.text()?;
-                json.once(&mut top.message, message, "message")
-            }
+            b"id" => json.field(&mut top.id, "id", Json::signed),
+            b"method" => json.field(&mut top.method, "method", Json::text),
+            b"code" => json.field(&mut top.code, "code", Json::signed),
+            b"channel" => json.field(&mut top.channel, "channel", Json::text),
+            b"message" => json.field(&mut top.message, "message", Json::text),
             b"result" => {
                 json.once(&mut top.result, (), "result")?;
                 if let Some(id) = top.id {
@@ -347,18 +332,9 @@ fn book(json: &mut Json<'_>, symbol: Symbol, snapshot: bool, out: &mut Frame) ->
                 _ => json.skip(),
             })
         }
-        b"tt" => {
-            let ts = json.millis()?;
-            json.once(&mut time, ts, "tt")
-        }
-        b"u" => {
-            let id = json.unsigned()?;
-            json.once(&mut last, id, "u")
-        }
-        b"pu" => {
-            let id = json.unsigned()?;
-            json.once(&mut previous, id, "pu")
-        }
+        b"tt" => json.field(&mut time, "tt", Json::millis),
+        b"u" => json.field(&mut last, "u", Json::unsigned),
+        b"pu" => json.field(&mut previous, "pu", Json::unsigned),
         _ => json.skip(),
     })?;
     if !snapshot {
@@ -376,26 +352,11 @@ fn book(json: &mut Json<'_>, symbol: Symbol, snapshot: bool, out: &mut Frame) ->
 fn trade(json: &mut Json<'_>, symbol: Symbol, silent: bool, out: &mut Frame) -> Read<()> {
     let (mut id, mut price, mut size, mut side, mut time) = (None, None, None, None, None);
     json.object(|json, key| match key {
-        b"d" => {
-            let found = json.unsigned()?;
-            json.once(&mut id, found, "d")
-        }
-        b"p" => {
-            let found = json.decimal()?;
-            json.once(&mut price, found, "p")
-        }
-        b"q" => {
-            let found = json.decimal()?;
-            json.once(&mut size, found, "q")
-        }
-        b"s" => {
-            let found = json.side(b"BUY", b"SELL", "BUY or SELL")?;
-            json.once(&mut side, found, "s")
-        }
-        b"t" => {
-            let ts = json.millis()?;
-            json.once(&mut time, ts, "t")
-        }
+        b"d" => json.field(&mut id, "d", Json::unsigned),
+        b"p" => json.field(&mut price, "p", Json::decimal),
+        b"q" => json.field(&mut size, "q", Json::decimal),
+        b"s" => json.field(&mut side, "s", |json| json.side(b"BUY", b"SELL", "BUY or SELL")),
+        b"t" => json.field(&mut time, "t", Json::millis),
         _ => json.skip(),
     })?;
     let (id, price, size) = (json.need(id, "d")?, json.need(price, "p")?, json.need(size, "q")?);
@@ -433,14 +394,8 @@ fn ticker(json: &mut Json<'_>, symbol: Symbol, out: &mut Frame) -> Read<()> {
 fn value(json: &mut Json<'_>, symbol: Symbol, kind: Kind, out: &mut Frame) -> Read<()> {
     let (mut value, mut time) = (None, None);
     json.object(|json, key| match key {
-        b"v" => {
-            let found = json.decimal()?;
-            json.once(&mut value, found, "v")
-        }
-        b"t" => {
-            let ts = json.millis()?;
-            json.once(&mut time, ts, "t")
-        }
+        b"v" => json.field(&mut value, "v", Json::decimal),
+        b"t" => json.field(&mut time, "t", Json::millis),
         _ => json.skip(),
     })?;
     let (value, ts_event) = (json.need(value, "v")?, json.need(time, "t")?);

@@ -89,10 +89,7 @@ impl Dialect for Deribit {
         let mut envelope = Envelope::default();
         let mut result = None;
         json.object(|json, key| match key {
-            b"method" => {
-                let method = json.text()?;
-                json.once(&mut envelope.method, method, "method")
-            }
+            b"method" => json.field(&mut envelope.method, "method", Json::text),
             b"params" => json.object(|json, key| self.param(json, key, &mut envelope, out)),
             b"result" => {
                 let place = json.at();
@@ -100,10 +97,7 @@ impl Dialect for Deribit {
                 if json.peek() == b'[' { acknowledged(json, out) } else { json.skip() }
             }
             b"error" if json.peek() == b'{' => json.object(|json, key| match key {
-                b"message" => {
-                    let what = json.name()?;
-                    json.once(&mut envelope.refused, what, "message")
-                }
+                b"message" => json.field(&mut envelope.refused, "message", Json::name),
                 _ => json.skip(),
             }),
             _ => json.skip(),
@@ -285,23 +279,14 @@ fn book(json: &mut Json<'_>, out: &mut Frame) -> Read<()> {
             };
             json.once(&mut change, kind, "type")
         }
-        b"timestamp" => {
-            let at = json.millis()?;
-            json.once(&mut time, at, "timestamp")
-        }
+        b"timestamp" => json.field(&mut time, "timestamp", Json::millis),
         b"instrument_name" => {
             let name = json.name()?;
             out.symbol = Some(Symbol::At(name));
             json.once(&mut symbol, name, "instrument_name")
         }
-        b"change_id" => {
-            let number = json.unsigned()?;
-            json.once(&mut id, number, "change_id")
-        }
-        b"prev_change_id" => {
-            let number = json.unsigned()?;
-            json.once(&mut previous, number, "prev_change_id")
-        }
+        b"change_id" => json.field(&mut id, "change_id", Json::unsigned),
+        b"prev_change_id" => json.field(&mut previous, "prev_change_id", Json::unsigned),
         b"bids" => {
             json.once(&mut bids, (), "bids")?;
             levels(json, Side::Bid, out)
@@ -354,31 +339,13 @@ fn trade(json: &mut Json<'_>, out: &mut Frame) -> Read<()> {
     let (mut symbol, mut time, mut id) = (None, None, None);
     let (mut side, mut price, mut size) = (None, None, None);
     json.object(|json, key| match key {
-        b"instrument_name" => {
-            let name = json.name()?;
-            json.once(&mut symbol, name, "instrument_name")
-        }
-        b"timestamp" => {
-            let at = json.millis()?;
-            json.once(&mut time, at, "timestamp")
-        }
+        b"instrument_name" => json.field(&mut symbol, "instrument_name", Json::name),
+        b"timestamp" => json.field(&mut time, "timestamp", Json::millis),
         // The venue's `trade_id` is no number for most currencies (`ETH-123`); this one counts an instrument's trades.
-        b"trade_seq" => {
-            let number = json.unsigned()?;
-            json.once(&mut id, number, "trade_seq")
-        }
-        b"direction" => {
-            let direction = json.side(b"buy", b"sell", "buy or sell")?;
-            json.once(&mut side, direction, "direction")
-        }
-        b"price" => {
-            let number = json.decimal()?;
-            json.once(&mut price, number, "price")
-        }
-        b"amount" => {
-            let number = json.decimal()?;
-            json.once(&mut size, number, "amount")
-        }
+        b"trade_seq" => json.field(&mut id, "trade_seq", Json::unsigned),
+        b"direction" => json.field(&mut side, "direction", |json| json.side(b"buy", b"sell", "buy or sell")),
+        b"price" => json.field(&mut price, "price", Json::decimal),
+        b"amount" => json.field(&mut size, "amount", Json::decimal),
         _ => json.skip(),
     })?;
     let symbol = Symbol::At(json.need(symbol, "instrument_name")?);

@@ -170,10 +170,7 @@ impl Dialect for Dydx {
                 };
                 json.once(&mut what, found, "type")
             }
-            b"message_id" => {
-                let found = json.unsigned()?;
-                json.once(&mut number, found, "message_id")
-            }
+            b"message_id" => json.field(&mut number, "message_id", Json::unsigned),
             b"channel" => {
                 let found = Kind::of(json.text()?);
                 out.channel = Some(found.channel());
@@ -321,10 +318,7 @@ impl Dydx {
             let (mut offset, mut bids, mut asks) = (None, None, None);
             let from = out.levels.len();
             json.object(|json, key| match key {
-                b"offset" => {
-                    let found = json.unsigned()?;
-                    json.once(&mut offset, found, "offset")
-                }
+                b"offset" => json.field(&mut offset, "offset", Json::unsigned),
                 b"bids" => {
                     json.once(&mut bids, (), "bids")?;
                     levels(json, Side::Bid, offsets.as_deref_mut(), out)
@@ -384,26 +378,11 @@ impl Dydx {
     fn market(&self, json: &mut Json<'_>, frame: &[u8], symbol: Text, out: &mut Frame) -> Read<()> {
         let (mut mark, mut index, mut rate, mut due, mut time) = (None, None, None, None, None);
         json.object(|json, key| match key {
-            b"oraclePrice" => {
-                let found = json.optional_decimal()?;
-                json.once(&mut mark, found, "oraclePrice")
-            }
-            b"indexPrice" => {
-                let found = json.optional_decimal()?;
-                json.once(&mut index, found, "indexPrice")
-            }
-            b"nextFundingRate" => {
-                let found = json.optional_decimal()?;
-                json.once(&mut rate, found, "nextFundingRate")
-            }
-            b"nextFundingAt" if json.peek() == b'"' => {
-                let found = json.iso()?;
-                json.once(&mut due, found, "nextFundingAt")
-            }
-            b"effectiveAt" if json.peek() == b'"' => {
-                let found = json.iso()?;
-                json.once(&mut time, found, "effectiveAt")
-            }
+            b"oraclePrice" => json.field(&mut mark, "oraclePrice", Json::optional_decimal),
+            b"indexPrice" => json.field(&mut index, "indexPrice", Json::optional_decimal),
+            b"nextFundingRate" => json.field(&mut rate, "nextFundingRate", Json::optional_decimal),
+            b"nextFundingAt" if json.peek() == b'"' => json.field(&mut due, "nextFundingAt", Json::iso),
+            b"effectiveAt" if json.peek() == b'"' => json.field(&mut time, "effectiveAt", Json::iso),
             _ => json.skip(),
         })?;
         // The channel tells of every market there is.
@@ -442,18 +421,9 @@ fn levels(
         }
         let (mut price, mut size, mut offset) = (None, None, None);
         json.object(|json, key| match key {
-            b"price" => {
-                let found = json.decimal()?;
-                json.once(&mut price, found, "price")
-            }
-            b"size" => {
-                let found = json.decimal()?;
-                json.once(&mut size, found, "size")
-            }
-            b"offset" => {
-                let found = json.unsigned()?;
-                json.once(&mut offset, found, "offset")
-            }
+            b"price" => json.field(&mut price, "price", Json::decimal),
+            b"size" => json.field(&mut size, "size", Json::decimal),
+            b"offset" => json.field(&mut offset, "offset", Json::unsigned),
             _ => json.skip(),
         })?;
         let level = Level { price: json.need(price, "price")?, size: json.need(size, "size")?, side };
@@ -510,22 +480,10 @@ fn trade(json: &mut Json<'_>, symbol: Text, history: bool, out: &mut Frame) -> R
     let (mut side, mut price, mut size, mut time) = (None, None, None, None);
     let mut forced = false;
     json.object(|json, key| match key {
-        b"side" => {
-            let found = json.side(b"BUY", b"SELL", "BUY or SELL")?;
-            json.once(&mut side, found, "side")
-        }
-        b"price" => {
-            let found = json.decimal()?;
-            json.once(&mut price, found, "price")
-        }
-        b"size" => {
-            let found = json.decimal()?;
-            json.once(&mut size, found, "size")
-        }
-        b"createdAt" => {
-            let found = json.iso()?;
-            json.once(&mut time, found, "createdAt")
-        }
+        b"side" => json.field(&mut side, "side", |json| json.side(b"BUY", b"SELL", "BUY or SELL")),
+        b"price" => json.field(&mut price, "price", Json::decimal),
+        b"size" => json.field(&mut size, "size", Json::decimal),
+        b"createdAt" => json.field(&mut time, "createdAt", Json::iso),
         b"type" if json.peek() == b'"' => {
             forced = json.text()? == b"DELEVERAGED";
             Ok(())

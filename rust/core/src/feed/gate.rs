@@ -162,14 +162,8 @@ impl Dialect for Gate {
                 };
                 json.once(&mut action, found, "event")
             }
-            b"time" => {
-                let found = json.decimal()?.seconds()?;
-                json.once(&mut time, found, "time")
-            }
-            b"time_ms" => {
-                let found = json.millis()?;
-                json.once(&mut millis, found, "time_ms")
-            }
+            b"time" => json.field(&mut time, "time", |json| json.decimal()?.seconds()),
+            b"time_ms" => json.field(&mut millis, "time_ms", Json::millis),
             b"result" => {
                 json.once(&mut result, json.clone(), "result")?;
                 match (kind, action) {
@@ -223,14 +217,8 @@ impl Dialect for Gate {
         let (mut id, mut time, mut bids, mut asks) = (None, None, None, None);
         out.channel = Some(Channel::Book);
         json.object(|json, key| match key {
-            b"id" => {
-                let found = json.unsigned()?;
-                json.once(&mut id, found, "id")
-            }
-            b"update" => {
-                let found = json.decimal()?;
-                json.once(&mut time, found, "update")
-            }
+            b"id" => json.field(&mut id, "id", Json::unsigned),
+            b"update" => json.field(&mut time, "update", Json::decimal),
             b"bids" => {
                 json.once(&mut bids, (), "bids")?;
                 levels(json, Side::Bid, out)
@@ -367,22 +355,10 @@ fn book(json: &mut Json<'_>, v2: bool, out: &mut Frame) -> Read<()> {
             (out.symbol, out.depth) = (Some(place), depth);
             json.once(&mut symbol, place, "s")
         }
-        b"t" => {
-            let found = json.millis()?;
-            json.once(&mut time, found, "t")
-        }
-        b"U" => {
-            let found = json.unsigned()?;
-            json.once(&mut first, found, "U")
-        }
-        b"u" => {
-            let found = json.unsigned()?;
-            json.once(&mut last, found, "u")
-        }
-        b"full" => {
-            let found = json.boolean()?;
-            json.once(&mut full, found, "full")
-        }
+        b"t" => json.field(&mut time, "t", Json::millis),
+        b"U" => json.field(&mut first, "U", Json::unsigned),
+        b"u" => json.field(&mut last, "u", Json::unsigned),
+        b"full" => json.field(&mut full, "full", Json::boolean),
         b"b" => {
             json.once(&mut bids, (), "b")?;
             levels(json, Side::Bid, out)
@@ -419,14 +395,8 @@ fn levels(json: &mut Json<'_>, side: Side, out: &mut Frame) -> Read<()> {
         } else {
             let (mut price, mut size) = (None, None);
             json.object(|json, key| match key {
-                b"p" => {
-                    let found = json.decimal()?;
-                    json.once(&mut price, found, "p")
-                }
-                b"s" => {
-                    let found = json.decimal()?;
-                    json.once(&mut size, found, "s")
-                }
+                b"p" => json.field(&mut price, "p", Json::decimal),
+                b"s" => json.field(&mut size, "s", Json::decimal),
                 _ => json.skip(),
             })?;
             (json.need(price, "p")?, json.need(size, "s")?)
@@ -445,30 +415,12 @@ fn quote(json: &mut Json<'_>, out: &mut Frame) -> Read<()> {
             out.symbol = Some(place);
             json.once(&mut symbol, place, "s")
         }
-        b"t" => {
-            let found = json.millis()?;
-            json.once(&mut time, found, "t")
-        }
-        b"u" => {
-            let found = json.unsigned()?;
-            json.once(&mut sequence, found, "u")
-        }
-        b"b" => {
-            let found = json.optional_decimal()?;
-            json.once(&mut bid, found, "b")
-        }
-        b"B" => {
-            let found = json.optional_decimal()?;
-            json.once(&mut bid_size, found, "B")
-        }
-        b"a" => {
-            let found = json.optional_decimal()?;
-            json.once(&mut ask, found, "a")
-        }
-        b"A" => {
-            let found = json.optional_decimal()?;
-            json.once(&mut ask_size, found, "A")
-        }
+        b"t" => json.field(&mut time, "t", Json::millis),
+        b"u" => json.field(&mut sequence, "u", Json::unsigned),
+        b"b" => json.field(&mut bid, "b", Json::optional_decimal),
+        b"B" => json.field(&mut bid_size, "B", Json::optional_decimal),
+        b"a" => json.field(&mut ask, "a", Json::optional_decimal),
+        b"A" => json.field(&mut ask_size, "A", Json::optional_decimal),
         _ => json.skip(),
     })?;
     // A side without orders has no price.
@@ -495,34 +447,13 @@ fn trade(json: &mut Json<'_>, out: &mut Frame) -> Read<()> {
             out.symbol = Some(place);
             json.once(&mut symbol, place, "contract")
         }
-        b"create_time" => {
-            let found = json.decimal()?.seconds()?;
-            json.once(&mut seconds, found, "create_time")
-        }
-        b"create_time_ms" => {
-            let found = json.decimal()?.millis()?;
-            json.once(&mut millis, found, "create_time_ms")
-        }
-        b"id" => {
-            let found = json.unsigned()?;
-            json.once(&mut id, found, "id")
-        }
-        b"side" => {
-            let found = json.side(b"buy", b"sell", "buy or sell")?;
-            json.once(&mut side, found, "side")
-        }
-        b"price" => {
-            let found = json.decimal()?;
-            json.once(&mut price, found, "price")
-        }
-        b"amount" | b"size" => {
-            let found = json.decimal()?;
-            json.once(&mut size, found, "size")
-        }
-        b"is_internal" => {
-            let found = json.boolean()?;
-            json.once(&mut internal, found, "is_internal")
-        }
+        b"create_time" => json.field(&mut seconds, "create_time", |json| json.decimal()?.seconds()),
+        b"create_time_ms" => json.field(&mut millis, "create_time_ms", |json| json.decimal()?.millis()),
+        b"id" => json.field(&mut id, "id", Json::unsigned),
+        b"side" => json.field(&mut side, "side", |json| json.side(b"buy", b"sell", "buy or sell")),
+        b"price" => json.field(&mut price, "price", Json::decimal),
+        b"amount" | b"size" => json.field(&mut size, "size", Json::decimal),
+        b"is_internal" => json.field(&mut internal, "is_internal", Json::boolean),
         _ => json.skip(),
     })?;
     let size = json.need(size, "size")?;
@@ -550,18 +481,9 @@ fn ticker(json: &mut Json<'_>, out: &mut Frame) -> Read<()> {
             out.symbol = Some(place);
             json.once(&mut symbol, place, "contract")
         }
-        b"mark_price" => {
-            let found = json.optional_decimal()?;
-            json.once(&mut mark, found, "mark_price")
-        }
-        b"index_price" => {
-            let found = json.optional_decimal()?;
-            json.once(&mut index, found, "index_price")
-        }
-        b"funding_rate" => {
-            let found = json.optional_decimal()?;
-            json.once(&mut rate, found, "funding_rate")
-        }
+        b"mark_price" => json.field(&mut mark, "mark_price", Json::optional_decimal),
+        b"index_price" => json.field(&mut index, "index_price", Json::optional_decimal),
+        b"funding_rate" => json.field(&mut rate, "funding_rate", Json::optional_decimal),
         _ => json.skip(),
     })?;
     if let Some(symbol) = symbol {

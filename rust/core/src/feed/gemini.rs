@@ -151,26 +151,11 @@ impl Fields {
                 self.whole = true;
                 json.skip()
             }
-            b"event_id" => {
-                let id = json.unsigned()?;
-                json.once(&mut self.id, id, "event_id")
-            }
-            b"timestamp" => {
-                let time = json.millis()?;
-                json.once(&mut self.time, time, "timestamp")
-            }
-            b"price" => {
-                let price = json.decimal()?;
-                json.once(&mut self.price, price, "price")
-            }
-            b"quantity" => {
-                let size = json.decimal()?;
-                json.once(&mut self.size, size, "quantity")
-            }
-            b"side" => {
-                let side = json.side(b"buy", b"sell", "buy or sell")?;
-                json.once(&mut self.side, side, "side")
-            }
+            b"event_id" => json.field(&mut self.id, "event_id", Json::unsigned),
+            b"timestamp" => json.field(&mut self.time, "timestamp", Json::millis),
+            b"price" => json.field(&mut self.price, "price", Json::decimal),
+            b"quantity" => json.field(&mut self.size, "quantity", Json::decimal),
+            b"side" => json.field(&mut self.side, "side", |json| json.side(b"buy", b"sell", "buy or sell")),
             _ => json.skip(),
         }
     }

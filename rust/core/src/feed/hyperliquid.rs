@@ -203,26 +203,11 @@ impl Hyperliquid {
                     out.symbol = Some(Symbol::At(place));
                     json.once(&mut symbol, place, "coin")
                 }
-                b"side" => {
-                    let aggressor = json.side(b"B", b"A", "B or A")?;
-                    json.once(&mut side, aggressor, "side")
-                }
-                b"px" => {
-                    let number = json.decimal()?;
-                    json.once(&mut price, number, "px")
-                }
-                b"sz" => {
-                    let number = json.decimal()?;
-                    json.once(&mut size, number, "sz")
-                }
-                b"time" => {
-                    let at = json.millis()?;
-                    json.once(&mut time, at, "time")
-                }
-                b"tid" => {
-                    let number = json.unsigned()?;
-                    json.once(&mut id, number, "tid")
-                }
+                b"side" => json.field(&mut side, "side", |json| json.side(b"B", b"A", "B or A")),
+                b"px" => json.field(&mut price, "px", Json::decimal),
+                b"sz" => json.field(&mut size, "sz", Json::decimal),
+                b"time" => json.field(&mut time, "time", Json::millis),
+                b"tid" => json.field(&mut id, "tid", Json::unsigned),
                 _ => json.skip(),
             })?;
             let symbol = json.need(symbol, "coin")?;
@@ -244,14 +229,8 @@ impl Hyperliquid {
 fn level(json: &mut Json<'_>) -> Read<(Decimal, Decimal)> {
     let (mut price, mut size) = (None, None);
     json.object(|json, key| match key {
-        b"px" => {
-            let number = json.decimal()?;
-            json.once(&mut price, number, "px")
-        }
-        b"sz" => {
-            let number = json.decimal()?;
-            json.once(&mut size, number, "sz")
-        }
+        b"px" => json.field(&mut price, "px", Json::decimal),
+        b"sz" => json.field(&mut size, "sz", Json::decimal),
         _ => json.skip(),
     })?;
     Ok((json.need(price, "px")?, json.need(size, "sz")?))
@@ -265,10 +244,7 @@ fn book(json: &mut Json<'_>, out: &mut Frame) -> Read<()> {
             out.symbol = Some(Symbol::At(name));
             json.once(&mut symbol, name, "coin")
         }
-        b"time" => {
-            let at = json.millis()?;
-            json.once(&mut time, at, "time")
-        }
+        b"time" => json.field(&mut time, "time", Json::millis),
         b"levels" => {
             json.once(&mut levels, (), "levels")?;
             json.open()?;
@@ -302,10 +278,7 @@ fn quote(json: &mut Json<'_>, out: &mut Frame) -> Read<()> {
             out.symbol = Some(Symbol::At(name));
             json.once(&mut symbol, name, "coin")
         }
-        b"time" => {
-            let at = json.millis()?;
-            json.once(&mut time, at, "time")
-        }
+        b"time" => json.field(&mut time, "time", Json::millis),
         b"bbo" => {
             // A side without orders is null.
             let side = |json: &mut Json<'_>| if json.null() { Ok((Decimal::ZERO, Decimal::ZERO)) } else { level(json) };

@@ -128,14 +128,8 @@ impl Dialect for IndependentReserve {
                 }
                 json.once(&mut channel, (name, sole), "Channel")
             }
-            b"Nonce" => {
-                let found = json.unsigned()?;
-                json.once(&mut nonce, found, "Nonce")
-            }
-            b"Time" => {
-                let found = json.unsigned()?;
-                json.once(&mut time, found, "Time")
-            }
+            b"Nonce" => json.field(&mut nonce, "Nonce", Json::unsigned),
+            b"Time" => json.field(&mut time, "Time", Json::unsigned),
             b"Data" => {
                 let mut found = Data::default();
                 match json.peek() {
@@ -226,10 +220,7 @@ impl Dialect for IndependentReserve {
                 json.once(&mut sells, (), "SellOrders")?;
                 json.array(|json| resting(json, Side::Ask, out))
             }
-            b"CreatedTimestampUtc" => {
-                let found = json.iso()?;
-                json.once(&mut time, found, "CreatedTimestampUtc")
-            }
+            b"CreatedTimestampUtc" => json.field(&mut time, "CreatedTimestampUtc", Json::iso),
             _ => json.skip(),
         })?;
         json.end()?;
@@ -337,10 +328,7 @@ impl IndependentReserve {
 impl Data {
     fn take(&mut self, json: &mut Json<'_>, key: &[u8]) -> Read<()> {
         match key {
-            b"OrderGuid" => {
-                let found = guid(json)?;
-                json.once(&mut self.guid, found, "OrderGuid")
-            }
+            b"OrderGuid" => json.field(&mut self.guid, "OrderGuid", guid),
             b"OrderType" => {
                 let text = json.text()?;
                 let found = match text {
@@ -350,10 +338,7 @@ impl Data {
                 };
                 json.once(&mut self.side, found, "OrderType")
             }
-            b"Volume" => {
-                let found = json.decimal()?;
-                json.once(&mut self.volume, found, "Volume")
-            }
+            b"Volume" => json.field(&mut self.volume, "Volume", Json::decimal),
             b"Price" if json.peek() == b'{' => {
                 let mut prices = [None; 4];
                 json.object(|json, key| {
@@ -368,18 +353,9 @@ impl Data {
                 })?;
                 json.once(&mut self.prices, prices, "Price")
             }
-            b"Price" => {
-                let found = json.decimal()?;
-                json.once(&mut self.price, found, "Price")
-            }
-            b"Side" => {
-                let found = json.side(b"Buy", b"Sell", "Buy or Sell")?;
-                json.once(&mut self.taker, found, "Side")
-            }
-            b"TradeDate" => {
-                let found = trade_date(json)?;
-                json.once(&mut self.time, found, "TradeDate")
-            }
+            b"Price" => json.field(&mut self.price, "Price", Json::decimal),
+            b"Side" => json.field(&mut self.taker, "Side", |json| json.side(b"Buy", b"Sell", "Buy or Sell")),
+            b"TradeDate" => json.field(&mut self.time, "TradeDate", trade_date),
             b"Message" if json.peek() == b'"' => {
                 self.why = Some(json.name()?);
                 Ok(())
@@ -451,18 +427,9 @@ const fn mix(value: u64) -> u64 {
 fn resting(json: &mut Json<'_>, side: Side, out: &mut Frame) -> Read<()> {
     let (mut id, mut price, mut size) = (None, None, None);
     json.object(|json, key| match key {
-        b"Guid" => {
-            let found = guid(json)?;
-            json.once(&mut id, found, "Guid")
-        }
-        b"Price" => {
-            let found = json.decimal()?;
-            json.once(&mut price, found, "Price")
-        }
-        b"Volume" => {
-            let found = json.decimal()?;
-            json.once(&mut size, found, "Volume")
-        }
+        b"Guid" => json.field(&mut id, "Guid", guid),
+        b"Price" => json.field(&mut price, "Price", Json::decimal),
+        b"Volume" => json.field(&mut size, "Volume", Json::decimal),
         _ => json.skip(),
     })?;
     let (price, size) = (Some(json.need(price, "Price")?), Some(json.need(size, "Volume")?));

@@ -552,6 +552,18 @@ impl<'a> Json<'a> {
         Ok(())
     }
 
+    /// Reads a value into its slot; a field that comes twice is refused.
+    #[inline]
+    pub fn field<T>(
+        &mut self,
+        slot: &mut Option<T>,
+        field: &'static str,
+        read: impl FnOnce(&mut Self) -> Read<T>,
+    ) -> Read<()> {
+        let value = read(self)?;
+        self.once(slot, value, field)
+    }
+
     /// The value of a field that the message must have.
     #[inline]
     pub fn need<T>(&self, slot: Option<T>, field: &'static str) -> Read<T> {

@@ -197,18 +197,9 @@ impl Dialect for V2Dialect {
                 };
                 json.once(&mut head.method, method, "method")
             }
-            b"success" => {
-                let success = json.boolean()?;
-                json.once(&mut head.success, success, "success")
-            }
-            b"error" if json.peek() == b'"' => {
-                let error = json.name()?;
-                json.once(&mut head.error, error, "error")
-            }
-            b"symbol" if json.peek() == b'"' => {
-                let symbol = json.name()?;
-                json.once(&mut head.symbol, symbol, "symbol")
-            }
+            b"success" => json.field(&mut head.success, "success", Json::boolean),
+            b"error" if json.peek() == b'"' => json.field(&mut head.error, "error", Json::name),
+            b"symbol" if json.peek() == b'"' => json.field(&mut head.symbol, "symbol", Json::name),
             b"result" if json.peek() == b'{' => self.result(json, &mut head, out),
             _ => json.skip(),
         })?;
@@ -278,19 +269,13 @@ impl V2Dialect {
     fn result(&mut self, json: &mut Json<'_>, head: &mut Head, out: &mut Frame) -> Read<()> {
         let (mut kind, mut depth, mut name) = (None, None, None);
         json.object(|json, key| match key {
-            b"channel" => {
-                let found = Kind::of(json.text()?);
-                json.once(&mut kind, found, "channel")
-            }
+            b"channel" => json.field(&mut kind, "channel", |json| json.text().map(Kind::of)),
             b"symbol" if json.peek() == b'"' => {
                 let symbol = json.text()?;
                 name = Some(symbol);
                 json.once(&mut head.symbol, json.place(symbol), "symbol")
             }
-            b"depth" => {
-                let levels = json.unsigned()?;
-                json.once(&mut depth, levels, "depth")
-            }
+            b"depth" => json.field(&mut depth, "depth", Json::unsigned),
             _ => json.skip(),
         })?;
         out.channel = kind.map(Kind::channel);
@@ -376,14 +361,8 @@ fn book<'a>(json: &mut Json<'a>, snapshot: bool, whose: &mut Whose<'a>, out: &mu
             json.once(&mut asks, (), "asks")?;
             levels(json, Side::Ask, out)
         }
-        b"checksum" => {
-            let sum = crc(json)?;
-            json.once(&mut checksum, sum, "checksum")
-        }
-        b"timestamp" => {
-            let at = json.iso()?;
-            json.once(&mut time, at, "timestamp")
-        }
+        b"checksum" => json.field(&mut checksum, "checksum", crc),
+        b"timestamp" => json.field(&mut time, "timestamp", Json::iso),
         _ => json.skip(),
     })?;
     let symbol = Symbol::At(json.need(symbol, "symbol")?);
@@ -403,14 +382,8 @@ pub(super) fn levels(json: &mut Json<'_>, side: Side, out: &mut Frame) -> Read<(
     json.array(|json| {
         let (mut price, mut size) = (None, None);
         json.object(|json, key| match key {
-            b"price" => {
-                let value = json.decimal()?;
-                json.once(&mut price, value, "price")
-            }
-            b"qty" => {
-                let value = json.decimal()?;
-                json.once(&mut size, value, "qty")
-            }
+            b"price" => json.field(&mut price, "price", Json::decimal),
+            b"qty" => json.field(&mut size, "qty", Json::decimal),
             _ => json.skip(),
         })?;
         out.levels.push(Level { price: json.need(price, "price")?, size: json.need(size, "qty")?, side });
@@ -425,26 +398,11 @@ fn trade<'a>(json: &mut Json<'a>, silent: bool, whose: &mut Whose<'a>, out: &mut
             let name = whose.read(json, out)?;
             json.once(&mut symbol, name, "symbol")
         }
-        b"side" => {
-            let found = aggressor(json)?;
-            json.once(&mut side, found, "side")
-        }
-        b"price" => {
-            let value = json.decimal()?;
-            json.once(&mut price, value, "price")
-        }
-        b"qty" => {
-            let value = json.decimal()?;
-            json.once(&mut size, value, "qty")
-        }
-        b"trade_id" => {
-            let value = json.unsigned()?;
-            json.once(&mut id, value, "trade_id")
-        }
-        b"timestamp" => {
-            let at = json.iso()?;
-            json.once(&mut time, at, "timestamp")
-        }
+        b"side" => json.field(&mut side, "side", aggressor),
+        b"price" => json.field(&mut price, "price", Json::decimal),
+        b"qty" => json.field(&mut size, "qty", Json::decimal),
+        b"trade_id" => json.field(&mut id, "trade_id", Json::unsigned),
+        b"timestamp" => json.field(&mut time, "timestamp", Json::iso),
         _ => json.skip(),
     })?;
     let symbol = Symbol::At(json.need(symbol, "symbol")?);
@@ -475,26 +433,11 @@ fn ticker<'a>(json: &mut Json<'a>, whose: &mut Whose<'a>, out: &mut Frame) -> Re
             let name = whose.read(json, out)?;
             json.once(&mut symbol, name, "symbol")
         }
-        b"bid" => {
-            let price = value(json)?;
-            json.once(&mut bid, price, "bid")
-        }
-        b"bid_qty" => {
-            let size = value(json)?;
-            json.once(&mut bid_size, size, "bid_qty")
-        }
-        b"ask" => {
-            let price = value(json)?;
-            json.once(&mut ask, price, "ask")
-        }
-        b"ask_qty" => {
-            let size = value(json)?;
-            json.once(&mut ask_size, size, "ask_qty")
-        }
-        b"timestamp" => {
-            let at = json.iso()?;
-            json.once(&mut time, at, "timestamp")
-        }
+        b"bid" => json.field(&mut bid, "bid", value),
+        b"bid_qty" => json.field(&mut bid_size, "bid_qty", value),
+        b"ask" => json.field(&mut ask, "ask", value),
+        b"ask_qty" => json.field(&mut ask_size, "ask_qty", value),
+        b"timestamp" => json.field(&mut time, "timestamp", Json::iso),
         _ => json.skip(),
     })?;
     let symbol = Symbol::At(json.need(symbol, "symbol")?);
@@ -509,10 +452,7 @@ fn ticker<'a>(json: &mut Json<'a>, whose: &mut Whose<'a>, out: &mut Frame) -> Re
 fn status(json: &mut Json<'_>, out: &mut Frame) -> Read<()> {
     let (mut symbol, mut trading) = (None, None);
     json.object(|json, key| match key {
-        b"symbol" => {
-            let name = json.name()?;
-            json.once(&mut symbol, name, "symbol")
-        }
+        b"symbol" => json.field(&mut symbol, "symbol", Json::name),
         b"status" => {
             let open = matches!(json.text()?, b"online" | b"limit_only" | b"reduce_only");
             json.once(&mut trading, open, "status")
@@ -569,22 +509,10 @@ impl Dialect for V1Dialect {
 fn v1_event(json: &mut Json<'_>, out: &mut Frame) -> Read<()> {
     let (mut event, mut status, mut pair, mut error) = (None, None, None, None);
     json.object(|json, key| match key {
-        b"event" => {
-            let name = json.text()?;
-            json.once(&mut event, name, "event")
-        }
-        b"status" => {
-            let name = json.text()?;
-            json.once(&mut status, name, "status")
-        }
-        b"pair" if json.peek() == b'"' => {
-            let name = json.name()?;
-            json.once(&mut pair, name, "pair")
-        }
-        b"errorMessage" => {
-            let name = json.name()?;
-            json.once(&mut error, name, "errorMessage")
-        }
+        b"event" => json.field(&mut event, "event", Json::text),
+        b"status" => json.field(&mut status, "status", Json::text),
+        b"pair" if json.peek() == b'"' => json.field(&mut pair, "pair", Json::name),
+        b"errorMessage" => json.field(&mut error, "errorMessage", Json::name),
         _ => json.skip(),
     })?;
     let symbol = pair.map_or(Symbol::None, Symbol::At);

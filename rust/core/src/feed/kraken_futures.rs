@@ -177,35 +177,14 @@ impl Fields {
                 out.push(Symbol::At(product), Nanos::UNKNOWN, Body::Subscribed);
                 Ok(())
             }),
-            b"message" if json.peek() == b'"' => {
-                let text = json.name()?;
-                json.once(&mut self.text, text, "message")
-            }
+            b"message" if json.peek() == b'"' => json.field(&mut self.text, "message", Json::name),
             _ if self.kind == Some(Kind::Other) => json.skip(),
-            b"side" => {
-                let side = aggressor(json)?;
-                json.once(&mut self.side, side, "side")
-            }
-            b"seq" => {
-                let sequence = json.unsigned()?;
-                json.once(&mut self.sequence, sequence, "seq")
-            }
-            b"price" => {
-                let price = json.decimal()?;
-                json.once(&mut self.price, price, "price")
-            }
-            b"qty" => {
-                let size = json.decimal()?;
-                json.once(&mut self.size, size, "qty")
-            }
-            b"timestamp" => {
-                let time = json.millis()?;
-                json.once(&mut self.timestamp, time, "timestamp")
-            }
-            b"time" => {
-                let time = json.millis()?;
-                json.once(&mut self.time, time, "time")
-            }
+            b"side" => json.field(&mut self.side, "side", aggressor),
+            b"seq" => json.field(&mut self.sequence, "seq", Json::unsigned),
+            b"price" => json.field(&mut self.price, "price", Json::decimal),
+            b"qty" => json.field(&mut self.size, "qty", Json::decimal),
+            b"timestamp" => json.field(&mut self.timestamp, "timestamp", Json::millis),
+            b"time" => json.field(&mut self.time, "time", Json::millis),
             b"type" => {
                 // Blocks, assignments and terminations are agreed outside the book.
                 self.off_market = !matches!(json.text()?, b"fill" | b"liquidation");
@@ -260,8 +239,7 @@ impl Fields {
                 Ok(())
             }
             b"next_funding_rate_time" if !json.null() => {
-                let time = json.millis()?;
-                json.once(&mut self.due, time, "next_funding_rate_time")
+                json.field(&mut self.due, "next_funding_rate_time", Json::millis)
             }
             b"next_funding_rate_time" => Ok(()),
             _ => json.skip(),
@@ -372,10 +350,7 @@ fn rest_book(body: &[u8], out: &mut Frame) -> Read<()> {
     let mut json = Json::new(body);
     let (mut bids, mut asks, mut time) = (None, None, None);
     json.object(|json, key| match key {
-        b"serverTime" => {
-            let at = json.iso()?;
-            json.once(&mut time, at, "serverTime")
-        }
+        b"serverTime" => json.field(&mut time, "serverTime", Json::iso),
         b"orderBook" => json.object(|json, key| {
             let (slot, side, field) = match key {
                 b"bids" => (&mut bids, Side::Bid, "bids"),

@@ -136,10 +136,7 @@ impl Dialect for Kucoin {
                 }
                 json.once(&mut topic, (kind, named.then(|| json.place(symbol))), "topic")
             }
-            b"subject" => {
-                let found = json.name()?;
-                json.once(&mut subject, found, "subject")
-            }
+            b"subject" => json.field(&mut subject, "subject", Json::name),
             b"data" => {
                 json.once(&mut data, json.clone(), "data")?;
                 match topic {
@@ -186,14 +183,8 @@ impl Dialect for Kucoin {
         out.channel = Some(Channel::Book);
         json.object(|json, key| match key {
             b"data" if json.peek() == b'{' => json.object(|json, key| match key {
-                b"sequence" => {
-                    let found = json.unsigned()?;
-                    json.once(&mut sequence, found, "sequence")
-                }
-                b"time" => {
-                    let found = json.millis()?;
-                    json.once(&mut time, found, "time")
-                }
+                b"sequence" => json.field(&mut sequence, "sequence", Json::unsigned),
+                b"time" => json.field(&mut time, "time", Json::millis),
                 b"bids" => {
                     json.once(&mut bids, (), "bids")?;
                     levels(json, Side::Bid, out)
@@ -253,18 +244,9 @@ fn book(json: &mut Json<'_>, symbol: Symbol, out: &mut Frame) -> Read<()> {
     let (mut first, mut last, mut time, mut changes) = (None, None, None, None);
     let (mut bids, mut asks) = (None, None);
     json.object(|json, key| match key {
-        b"sequenceStart" => {
-            let found = json.unsigned()?;
-            json.once(&mut first, found, "sequenceStart")
-        }
-        b"sequenceEnd" => {
-            let found = json.unsigned()?;
-            json.once(&mut last, found, "sequenceEnd")
-        }
-        b"time" => {
-            let found = json.millis()?;
-            json.once(&mut time, found, "time")
-        }
+        b"sequenceStart" => json.field(&mut first, "sequenceStart", Json::unsigned),
+        b"sequenceEnd" => json.field(&mut last, "sequenceEnd", Json::unsigned),
+        b"time" => json.field(&mut time, "time", Json::millis),
         b"changes" => {
             json.once(&mut changes, (), "changes")?;
             json.object(|json, key| match key {
@@ -306,26 +288,11 @@ fn levels(json: &mut Json<'_>, side: Side, out: &mut Frame) -> Read<()> {
 fn matched(json: &mut Json<'_>, symbol: Symbol, out: &mut Frame) -> Read<()> {
     let (mut side, mut price, mut size, mut time, mut id) = (None, None, None, None, None);
     json.object(|json, key| match key {
-        b"side" => {
-            let found = json.side(b"buy", b"sell", "buy or sell")?;
-            json.once(&mut side, found, "side")
-        }
-        b"price" => {
-            let found = json.decimal()?;
-            json.once(&mut price, found, "price")
-        }
-        b"size" => {
-            let found = json.decimal()?;
-            json.once(&mut size, found, "size")
-        }
-        b"time" => {
-            let found = json.nanos()?;
-            json.once(&mut time, found, "time")
-        }
-        b"tradeId" => {
-            let found = number(json.text()?);
-            json.once(&mut id, found, "tradeId")
-        }
+        b"side" => json.field(&mut side, "side", |json| json.side(b"buy", b"sell", "buy or sell")),
+        b"price" => json.field(&mut price, "price", Json::decimal),
+        b"size" => json.field(&mut size, "size", Json::decimal),
+        b"time" => json.field(&mut time, "time", Json::nanos),
+        b"tradeId" => json.field(&mut id, "tradeId", |json| json.text().map(number)),
         _ => json.skip(),
     })?;
     let body = Body::Trade {
@@ -349,30 +316,12 @@ fn ticker(json: &mut Json<'_>, symbol: Symbol, out: &mut Frame) -> Read<()> {
     let (mut sequence, mut time) = (None, None);
     let (mut bid, mut bid_size, mut ask, mut ask_size) = (None, None, None, None);
     json.object(|json, key| match key {
-        b"sequence" => {
-            let found = json.unsigned()?;
-            json.once(&mut sequence, found, "sequence")
-        }
-        b"time" => {
-            let found = json.millis()?;
-            json.once(&mut time, found, "time")
-        }
-        b"bestBid" => {
-            let found = json.optional_decimal()?;
-            json.once(&mut bid, found, "bestBid")
-        }
-        b"bestBidSize" => {
-            let found = json.optional_decimal()?;
-            json.once(&mut bid_size, found, "bestBidSize")
-        }
-        b"bestAsk" => {
-            let found = json.optional_decimal()?;
-            json.once(&mut ask, found, "bestAsk")
-        }
-        b"bestAskSize" => {
-            let found = json.optional_decimal()?;
-            json.once(&mut ask_size, found, "bestAskSize")
-        }
+        b"sequence" => json.field(&mut sequence, "sequence", Json::unsigned),
+        b"time" => json.field(&mut time, "time", Json::millis),
+        b"bestBid" => json.field(&mut bid, "bestBid", Json::optional_decimal),
+        b"bestBidSize" => json.field(&mut bid_size, "bestBidSize", Json::optional_decimal),
+        b"bestAsk" => json.field(&mut ask, "bestAsk", Json::optional_decimal),
+        b"bestAskSize" => json.field(&mut ask_size, "bestAskSize", Json::optional_decimal),
         _ => json.skip(),
     })?;
     // A side without orders has no price.

@@ -187,18 +187,9 @@ impl Dialect for Okx {
                 late = Some(json.clone());
                 json.skip()
             }
-            b"event" => {
-                let event = json.text()?;
-                json.once(&mut top.event, event, "event")
-            }
-            b"code" => {
-                let code = json.text()?;
-                json.once(&mut top.code, code, "code")
-            }
-            b"msg" => {
-                let message = json.text()?;
-                json.once(&mut top.message, message, "msg")
-            }
+            b"event" => json.field(&mut top.event, "event", Json::text),
+            b"code" => json.field(&mut top.code, "code", Json::text),
+            b"msg" => json.field(&mut top.message, "msg", Json::text),
             b"table" => {
                 top.foreign = true;
                 json.skip()
@@ -330,22 +321,10 @@ fn book(json: &mut Json<'_>, top: &Envelope<'_>, out: &mut Frame) -> Read<()> {
             json.once(&mut bids, (), "bids")?;
             out.take_levels(json, Side::Bid)
         }
-        b"ts" => {
-            let ts = json.millis()?;
-            json.once(&mut time, ts, "ts")
-        }
-        b"checksum" => {
-            let sum = json.signed()?;
-            json.once(&mut checksum, sum, "checksum")
-        }
-        b"seqId" => {
-            let id = json.unsigned()?;
-            json.once(&mut last, id, "seqId")
-        }
-        b"prevSeqId" => {
-            let id = json.signed()?;
-            json.once(&mut previous, id, "prevSeqId")
-        }
+        b"ts" => json.field(&mut time, "ts", Json::millis),
+        b"checksum" => json.field(&mut checksum, "checksum", Json::signed),
+        b"seqId" => json.field(&mut last, "seqId", Json::unsigned),
+        b"prevSeqId" => json.field(&mut previous, "prevSeqId", Json::signed),
         _ => json.skip(),
     })?;
     json.need(asks, "asks")?;
@@ -372,22 +351,10 @@ fn book(json: &mut Json<'_>, top: &Envelope<'_>, out: &mut Frame) -> Read<()> {
 fn best(json: &mut Json<'_>, top: &Envelope<'_>, out: &mut Frame) -> Read<()> {
     let (mut bid, mut ask, mut time, mut last) = (None, None, None, None);
     json.object(|json, key| match key {
-        b"asks" => {
-            let level = json.first_pair()?;
-            json.once(&mut ask, level, "asks")
-        }
-        b"bids" => {
-            let level = json.first_pair()?;
-            json.once(&mut bid, level, "bids")
-        }
-        b"ts" => {
-            let ts = json.millis()?;
-            json.once(&mut time, ts, "ts")
-        }
-        b"seqId" => {
-            let id = json.unsigned()?;
-            json.once(&mut last, id, "seqId")
-        }
+        b"asks" => json.field(&mut ask, "asks", Json::first_pair),
+        b"bids" => json.field(&mut bid, "bids", Json::first_pair),
+        b"ts" => json.field(&mut time, "ts", Json::millis),
+        b"seqId" => json.field(&mut last, "seqId", Json::unsigned),
         _ => json.skip(),
     })?;
     let (bid, ask) = (Some(json.need(bid, "bids")?), Some(json.need(ask, "asks")?));
@@ -400,30 +367,12 @@ fn best(json: &mut Json<'_>, top: &Envelope<'_>, out: &mut Frame) -> Read<()> {
 fn trade(json: &mut Json<'_>, top: &Envelope<'_>, out: &mut Frame) -> Read<()> {
     let (mut symbol, mut id, mut price, mut size, mut side, mut time) = (None, None, None, None, None, None);
     json.object(|json, key| match key {
-        b"instId" => {
-            let name = json.name()?;
-            json.once(&mut symbol, name, "instId")
-        }
-        b"tradeId" => {
-            let found = json.unsigned()?;
-            json.once(&mut id, found, "tradeId")
-        }
-        b"px" => {
-            let found = json.decimal()?;
-            json.once(&mut price, found, "px")
-        }
-        b"sz" => {
-            let found = json.decimal()?;
-            json.once(&mut size, found, "sz")
-        }
-        b"side" => {
-            let found = json.side(b"buy", b"sell", "buy or sell")?;
-            json.once(&mut side, found, "side")
-        }
-        b"ts" => {
-            let ts = json.millis()?;
-            json.once(&mut time, ts, "ts")
-        }
+        b"instId" => json.field(&mut symbol, "instId", Json::name),
+        b"tradeId" => json.field(&mut id, "tradeId", Json::unsigned),
+        b"px" => json.field(&mut price, "px", Json::decimal),
+        b"sz" => json.field(&mut size, "sz", Json::decimal),
+        b"side" => json.field(&mut side, "side", |json| json.side(b"buy", b"sell", "buy or sell")),
+        b"ts" => json.field(&mut time, "ts", Json::millis),
         _ => json.skip(),
     })?;
     let symbol = Symbol::At(json.need(symbol.or(top.symbol), "instId")?);
