@@ -12,6 +12,7 @@ Decimal('5.25')
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -141,13 +142,13 @@ class State:
         return _ns("funding rate", rate), _ns("funding due", due), _ns("funding interval", interval)
 
 
-class Cost:
+class Cost(ABC):
     """Something that a trade costs. Costs add: ``Fees(...) + Gas(...)`` is a `Schedule`."""
 
     __slots__ = ()
 
-    def _core(self, state: State) -> _core.CostSchedule:
-        raise NotImplementedError
+    @abstractmethod
+    def _core(self, state: State) -> _core.CostSchedule: ...
 
     def __add__(self, other: Cost) -> Schedule:
         """Both together."""

@@ -103,18 +103,7 @@ def book(
     as_json: AsJson = False,
 ) -> None:
     """Show a book as it stood at a time, of one venue (-i NAME) or of all as one. Without --at: at the end."""
-    opened, made = open_market(captures, only, fx, quote, fee, stale, instruments)
-    until = time_of(at)
-    seen = False
-    for tape, reached in _tapes(opened, until, rows=65_536):
-        if reached and until is not None:
-            break
-        made.apply(tape)
-        seen = True
-    if not seen:
-        raise DataError(f"{_names(captures)}: expected events at or before {show_time(until)}, the first is later")
-    if until is not None:
-        made.advance(until)
+    made = market_at(time_of(at), captures, only, fx, quote, fee, stale, instruments)
     if as_json:
         typer.echo(json.dumps(_look(made, levels)))
         return
@@ -123,8 +112,30 @@ def book(
     Console().print(_screen(made, levels))
 
 
-def _names(captures: list[Path]) -> str:
-    return ", ".join(map(str, captures))
+def market_at(
+    until: int | None,
+    captures: list[Path],
+    only: list[str] | None,
+    fx: list[str] | None,
+    quote: str | None,
+    fees: list[str] | None,
+    stale: float,
+    instruments: Path | None,
+) -> Market:
+    """The market of captures as it stood then, or at their end. Raises `DataError` if they begin later."""
+    opened, made = open_market(captures, only, fx, quote, fees, stale, instruments)
+    seen = False
+    for tape, reached in _tapes(opened, until, rows=65_536):
+        if reached and until is not None:
+            break
+        made.apply(tape)
+        seen = True
+    if not seen:
+        names = ", ".join(map(str, captures))
+        raise DataError(f"{names}: expected events at or before {show_time(until)}, the first is later")
+    if until is not None:
+        made.advance(until)
+    return made
 
 
 def open_market(

@@ -10,7 +10,7 @@ import typer
 
 from crossbook.cli_options import show_time, time_of
 from crossbook.errors import DataError, RouteError
-from crossbook.market_cli import At, Captures, Described, Fees, Only, Quote, Rates, Stale, _short, _tapes, open_market
+from crossbook.market_cli import At, Captures, Described, Fees, Only, Quote, Rates, Stale, _short, market_at
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -59,17 +59,7 @@ def route(
 
     if (size is None) == (notional is None):
         raise DataError("expected either --size or --notional")
-    opened, made = open_market(captures, only, fx, quote, fee, stale, instruments)
-    until, seen = time_of(at), False
-    for tape, reached in _tapes(opened, until, rows=65_536):
-        if reached and until is not None:
-            break
-        made.apply(tape)
-        seen = True
-    if not seen:
-        raise DataError(f"expected events at or before {show_time(until)}, the first is later")
-    if until is not None:
-        made.advance(until)
+    made = market_at(time_of(at), captures, only, fx, quote, fee, stale, instruments)
     constraints = Constraints(deny=deny or (), min_size=_sizes(least), max_size=_sizes(most), max_venues=max_venues)
     found = made.route(side.value, size, notional=notional, limit=limit, constraints=constraints, partial=True)
     if as_json:
