@@ -34,6 +34,11 @@ def test_there_is_no_touch_before_both_sides_are_known() -> None:
         (quote(101, 102, 9), (100, 5, 102, 5, 10)),
         (quote(101, 102, 11) + levels([(0, 100, 6)], 12), (100, 6, 102, 5, 12)),
         (quote(101, 102, 13) + levels([(0, 100, 6)], 12), (101, 1, 102, 1, 13)),
+        (quote(101, 102, 13) + quote(99, 104, 12), (101, 1, 102, 1, 13)),
+        (quote(101, 102, 13) + quote(99, 104, 12) * 3, (99, 1, 104, 1, 12)),
+        (quote(101, 102, 13) + quote(99, 104, 0) * 4, (101, 1, 102, 1, 13)),
+        (quote(101, 102, 13) + quote(99, 104, 1), (100, 5, 102, 5, 10)),
+        (quote(101, 102, 13) + levels([(0, 100, 6)], 9), (100, 6, 102, 5, 9)),
         ([{"kind": GAP, "flags": LAST | OURS}], None),
         ([{"kind": GAP, "flags": LAST | TRADES}], (100, 5, 102, 5, 10)),
         ([{"kind": GAP, "flags": LAST}, *quote(101, 102, 3)], (101, 1, 102, 1, 3)),
@@ -98,7 +103,10 @@ def test_rows_of_quotes_say_what_was_the_touch_and_what_was_lost() -> None:
             *quote(98, 102, 9, ts_recv=6),
             *levels([(0, 100, 0)], 10, ts_recv=7),
             *levels([(0, 101, 4)], 12, ts_recv=8),
-            {"kind": GAP, "flags": LAST, "ts_recv": 9},
+            *quote(102, 103, 14, ts_recv=9),
+            *quote(99, 103, 13, ts_recv=10),
+            *quote(98, 103, 1, ts_recv=11),
+            {"kind": GAP, "flags": LAST, "ts_recv": 12},
         ]
     )
     rows = made.take_quotes().to_polars()
@@ -106,8 +114,13 @@ def test_rows_of_quotes_say_what_was_the_touch_and_what_was_lost() -> None:
     assert rows.select(columns).rows() == [
         (1, 1, 100, 5, 102, 5, 10),
         (0, 1, 101, 1, 102, 1, 11),
+        # Late; nor does the book, which is older than the quote before.
         (0, 0, 98, 1, 102, 1, 9),
-        (1, 1, 99, 7, 102, 5, 10),
+        (1, 1, 101, 4, 102, 5, 12),
+        (0, 1, 102, 1, 103, 1, 14),
+        (0, 0, 99, 1, 103, 1, 13),
+        # Ids of quotes begin anew, and of all that is known the book is the newest.
+        (0, 0, 98, 1, 103, 1, 1),
         (1, 1, 101, 4, 102, 5, 12),
         (2, 1, 0, 0, 0, 0, 0),
     ]

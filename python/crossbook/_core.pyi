@@ -517,7 +517,8 @@ class Market:
         with what can be traded in its `route`, if that is less than was wanted, unless `partial`.
         """
     def take_quotes(self) -> Table:
-        """Rows since the last call: one per quote message, and per depth message or loss that moved the touch.
+        """Rows since the last call: one per quote message, and per depth message or loss that moved the touch; a row of
+        the book after the quote's where ids of quotes begin anew below the book's.
 
         ``ts_event, ts_recv, sequence, instrument, source`` (0 quote, 1 depth, 2 lost), ``newest`` (1: it is the touch
         from then on), ``bid, bid_size, ask, ask_size`` in units.

@@ -71,10 +71,15 @@ def random_rows(seed: int, count: int, instruments: int) -> pl.DataFrame:
         # Several messages of one instant, mostly soon, sometimes after longer than a venue may be silent.
         ts += int(rng.choice([0, rng.integers(1, 300 * MS), 7 * SECOND], p=[0.15, 0.848, 0.002]))
         venue, kind, sequence = int(rng.integers(instruments)), rng.random(), sequence + 1
-        # One stream of a venue may lag behind the other, but neither runs back.
+        # One stream of a venue may lag behind the other; quotes may also come late, twice, or with an absurd id, and
+        # ids of either may begin anew.
         stream = venue, kind < 0.45
         seen = sequence - int(rng.integers(12)) if rng.random() < 0.2 else sequence
-        seen = last[stream] = max(seen, last.get(stream, 0))
+        odd = rng.random()
+        if kind < 0.45 and odd < 0.1:
+            seen = (seen, last.get(stream, 0), 1, 0, seen + 1_000)[int(rng.choice(5, p=[0.6, 0.3, 0.04, 0.03, 0.03]))]
+        elif odd >= 0.003:
+            seen = last[stream] = max(seen, last.get(stream, 0))
 
         def row(kind: int, side: int, price: int, size: int, flags: int) -> tuple[int, ...]:
             return (0, ts, seen, 0, price, size, venue, kind, side, flags)  # noqa: B023

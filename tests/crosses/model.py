@@ -50,7 +50,7 @@ class Venue:
         self.sides = (Side(-1), Side(1))
         self.stale = self.halted = False
         self.quote = self.depth = None
-        self.half = [None, None]
+        self.half, self.older = [None, None], 0
         self.heard = self.depth_heard = None
         self.fee, self.limit = fee, limit
         self.price_unit = Fraction(instrument.price_unit) * rate
@@ -73,6 +73,8 @@ class Venue:
             if not flags & LAST:
                 return False
             self.heard = self.depth_heard = ts
+            if self.depth and sequence < self.depth[0]:
+                self.quote = None
             bests = [one.best() for one in self.sides]
             self.depth = None if self.stale else (sequence, bests)
             return True
@@ -80,8 +82,13 @@ class Venue:
             self.half[side] = (price, size) if size else None
             if not flags & LAST:
                 return False
-            self.heard = ts
-            self.quote, self.half = (sequence, self.half), [None, None]
+            taken, self.half = (sequence, self.half), [None, None]
+            if self.quote and sequence < self.quote[0] and sequence != 1:
+                # Late, unless a third in a row shows that the last one's id was wrong; without an id always.
+                self.older += sequence > 0
+                if sequence == 0 or self.older < 3:
+                    return True
+            self.quote, self.older, self.heard = taken, 0, ts
             return True
         if kind == GAP and not flags & TRADES:
             self.stale, self.quote, self.depth = True, None, None

@@ -94,7 +94,7 @@ class Traffic:
         self.units = [float(one.price_unit) for one in instruments(turned)]
         self.mid, self.rate = 60_000.0, 1.0
         self.ts = 1_700_000_000 * BILLION
-        self.sequence = [100] * 6
+        self.sequence, self.quoted = [100] * 6, [100] * 6
         self.books: list[tuple[set[int], set[int]]] = [(set(), set()) for _ in range(6)]
 
     def price(self, venue: int, side: int) -> int:
@@ -145,10 +145,16 @@ class Traffic:
             return self.ts, number, venue, kind, side, price, size, flags
 
         what = rng.random()
+        if what < 0.95 and rng.random() < 0.002:
+            self.sequence[venue] = 100  # ids begin anew, and nobody says so
         if what < 0.66:
             found = [event(LEVEL, *one) for one in self.levels(venue, rng.randrange(1, 5))]
         elif what < 0.88:
-            late = sequence - rng.choice((0, 0, 0, 1, 2, 5))
+            # In order, late, twice; now and then without an id, from the first on, or with an absurd one.
+            late = rng.choice((*[sequence] * 3, sequence - 1, sequence - 2, sequence - 5, self.quoted[venue]))
+            if rng.random() < 0.02:
+                late = rng.choice((0, 1, sequence + 1_000))
+            self.quoted[venue] = late
             bid, ask = self.price(venue, BID), self.price(venue, ASK)
             sizes = [0 if rng.random() < 0.01 else rng.randrange(1, 10_000) for _ in range(2)]
             found = [event(QUOTE, BID, bid, sizes[0], 0, late), event(QUOTE, ASK, ask, sizes[1], 0, late)]

@@ -42,6 +42,8 @@ class Venue:
     half: list[tuple[int, int]] = field(default_factory=lambda: [(0, 0), (0, 0)])
     quote: tuple[int, list[tuple[int, int]]] | None = None
     depth: tuple[int, list[tuple[int, int]]] | None = None
+    older: int = 0
+    """How many quotes in a row came with an id below that of the last one taken."""
     lost: bool = False
     halted: bool = False
     heard: int | None = None
@@ -62,6 +64,8 @@ class Venue:
                 before = self.horizons[side]
                 self.horizons[side] = price if before is None else worst(before, price)
             if flags & LAST:
+                if self.depth and sequence < self.depth[0]:
+                    self.quote = None  # ids of depth begin anew: the quote's is one of the old count
                 bids, asks = self.sides
                 bid, ask = max(bids, default=0), min(asks, default=0)
                 self.depth = None if self.lost else (sequence, [(bid, bids.get(bid, 0)), (ask, asks.get(ask, 0))])
@@ -69,8 +73,13 @@ class Venue:
         elif kind == QUOTE:
             self.half[side] = (price, size)
             if flags & LAST:
-                self.quote, self.half = (sequence, self.half), [(0, 0), (0, 0)]
-                self.heard = ts
+                taken, self.half = (sequence, self.half), [(0, 0), (0, 0)]
+                if self.quote and sequence < self.quote[0] and sequence != 1:
+                    # Late, unless a third in a row shows that the last one's id was wrong; without an id always.
+                    self.older += sequence > 0
+                    if sequence == 0 or self.older < 3:
+                        return
+                self.quote, self.older, self.heard = taken, 0, ts
         elif kind == GAP and not flags & TRADES:
             self.lost, self.quote, self.depth = True, None, None
         elif kind == STATUS:

@@ -254,8 +254,7 @@ impl Market {
         if let (Kind::Funding, Some(crosses)) = (event.kind, &mut self.crosses) {
             crosses.on_funding(event.ts_recv.0, index, FundingState { rate: event.price.0, due: event.size.0 });
         }
-        // Any message may move the touch, as may a quote that is older than the one it replaces, or make a venue count
-        // that did not.
+        // Any message may move the touch or make a venue count that did not.
         if change.is_some() {
             self.refresh(index);
         }

@@ -1,12 +1,14 @@
 //! Rows of what a market showed, message by message: the material of studies.
 
-use super::touch::Source;
+use super::touch::{Source, Touch};
 use super::{Change, Market, VenueBook};
+use crate::book::Quote;
 use crate::event::Event;
 use crate::units::Side;
 
-/// One row per quote message, and per depth message or loss that moved the touch. Prices and sizes in units; sizes 0
-/// where a side or the touch is not known.
+/// One row per quote message, and per depth message or loss that moved the touch; where a quote gives the touch back to
+/// the book ([`Change::Quote`]), a row of the book's after it. Prices and sizes in units; sizes 0 where a side or the touch
+/// is not known.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[allow(missing_docs)] // the fields are those of an event and of a quote
 pub struct QuoteRows {
@@ -88,29 +90,41 @@ impl Observer {
     pub fn apply(&mut self, event: &Event) {
         let Some(change) = self.market.apply(event) else { return };
         let Some(venue) = self.market.venues().get(event.instrument as usize) else { return };
-        let (quote, source) = match change {
-            Change::Quote { quote, .. } => (quote, Source::Quote),
-            Change::Depth { .. } => {
-                self.depth.push(event, venue, &self.bands);
-                (venue.book().quote(), Source::Depth)
-            }
-            Change::Lost => (crate::book::Quote::default(), Source::Lost),
-            Change::Status { .. } => return,
-        };
-        if source != Source::Quote && !change.moves_touch() {
-            return;
-        }
         let rows = &mut self.quotes;
-        rows.ts_event.push(event.ts_event.0);
-        rows.ts_recv.push(event.ts_recv.0);
-        rows.sequence.push(event.sequence);
-        rows.instrument.push(event.instrument);
-        rows.source.push(source as u8);
-        rows.newest.push(u8::from(change.moves_touch()));
-        rows.bid.push(quote.bid.0);
-        rows.bid_size.push(quote.bid_size.0);
-        rows.ask.push(quote.ask.0);
-        rows.ask_size.push(quote.ask_size.0);
+        let of = |quote, source| Touch { quote, sequence: event.sequence, source };
+        match change {
+            Change::Quote { quote, newest, uncovers } => {
+                rows.push(event, of(quote, Source::Quote), newest);
+                if uncovers {
+                    // The touch now, or that there is none: a side of the book is empty.
+                    let touch = venue.touch().unwrap_or_else(|| of(venue.book().quote(), Source::Depth));
+                    rows.push(event, touch, true);
+                }
+            }
+            Change::Depth { newest } => {
+                self.depth.push(event, venue, &self.bands);
+                if newest {
+                    rows.push(event, of(venue.book().quote(), Source::Depth), true);
+                }
+            }
+            Change::Lost => rows.push(event, of(Quote::default(), Source::Lost), true),
+            Change::Status { .. } => {}
+        }
+    }
+}
+
+impl QuoteRows {
+    fn push(&mut self, event: &Event, Touch { quote, sequence, source }: Touch, newest: bool) {
+        self.ts_event.push(event.ts_event.0);
+        self.ts_recv.push(event.ts_recv.0);
+        self.sequence.push(sequence);
+        self.instrument.push(event.instrument);
+        self.source.push(source as u8);
+        self.newest.push(u8::from(newest));
+        self.bid.push(quote.bid.0);
+        self.bid_size.push(quote.bid_size.0);
+        self.ask.push(quote.ask.0);
+        self.ask_size.push(quote.ask_size.0);
     }
 }
 

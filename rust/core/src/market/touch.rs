@@ -28,6 +28,10 @@ pub struct Touch {
     pub source: Source,
 }
 
+/// A quote with an older id than the last one taken is old news. So many in a row mean that the last one's id was wrong:
+/// one flipped digit must not silence a stream.
+const OLDER: u8 = 3;
+
 /// What a whole message did to a venue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -37,6 +41,8 @@ pub enum Change {
         quote: Quote,
         /// Whether it is the touch now.
         newest: bool,
+        /// Whether the touch is the book's now and was the quote's before: ids of quotes begin anew below the depth's.
+        uncovers: bool,
     },
     /// Depth; `newest` if the book's best levels are the touch now.
     Depth {
@@ -94,7 +100,12 @@ impl Change {
     /// Whether the venue's touch may differ from before.
     #[must_use]
     pub const fn moves_touch(self) -> bool {
-        matches!(self, Self::Quote { newest: true, .. } | Self::Depth { newest: true } | Self::Lost)
+        match self {
+            Self::Quote { newest, uncovers, .. } => newest || uncovers,
+            Self::Depth { newest } => newest,
+            Self::Lost => true,
+            Self::Status { .. } => false,
+        }
     }
 }
 
@@ -104,10 +115,12 @@ pub struct VenueBook {
     instrument: Instrument,
     book: PriceBook,
     half: Quote,
-    /// The last of the quote stream and the last of the depth stream. Within a stream order is trusted; between the two
-    /// the update id decides.
+    /// The newest of the quote stream and the last of the depth stream; between the two the update id decides. A quote
+    /// that comes late is passed over; depth is taken in order, as a book cannot go back.
     quote: Option<(u64, Quote)>,
     depth: Option<(u64, Quote)>,
+    /// How many quotes in a row were older than the last one taken.
+    older: u8,
     /// Receive times of the last whole message of either stream, and of the depth stream.
     heard: i64,
     depth_heard: i64,
@@ -124,6 +137,7 @@ impl VenueBook {
             half: Quote::default(),
             quote: None,
             depth: None,
+            older: 0,
             heard: i64::MIN,
             depth_heard: i64::MIN,
             halted: false,
@@ -203,6 +217,10 @@ impl VenueBook {
                     return None;
                 }
                 (self.heard, self.depth_heard) = (event.ts_recv.0, event.ts_recv.0);
+                if self.depth.is_some_and(|(sequence, _)| event.sequence < sequence) {
+                    // The venue counts anew, and the quote is of the old count.
+                    self.quote = None;
+                }
                 let newest = !self.book.is_stale() && self.quote.is_none_or(|(sequence, _)| event.sequence > sequence);
                 self.depth = (!self.book.is_stale()).then_some((event.sequence, quote));
                 Some(Change::Depth { newest })
@@ -215,11 +233,16 @@ impl VenueBook {
                 if !event.flags.contains(Flags::LAST) {
                     return None;
                 }
-                self.heard = event.ts_recv.0;
                 let quote = std::mem::take(&mut self.half);
-                let newest = self.depth.is_none_or(|(sequence, _)| event.sequence >= sequence);
+                if self.is_old_news(event.sequence) {
+                    return Some(Change::Quote { quote, newest: false, uncovers: false });
+                }
+                self.heard = event.ts_recv.0;
+                let at = self.depth.map_or(0, |(sequence, _)| sequence);
+                let newest = event.sequence >= at;
+                let uncovers = !newest && self.quote.is_some_and(|(sequence, _)| sequence >= at);
                 self.quote = Some((event.sequence, quote));
-                Some(Change::Quote { quote, newest })
+                Some(Change::Quote { quote, newest, uncovers })
             }
             Kind::Gap if !event.flags.contains(Flags::TRADES) => {
                 self.book.apply(event);
@@ -232,6 +255,23 @@ impl VenueBook {
             }
             _ => None,
         }
+    }
+
+    /// Whether a quote is older than the newest of its stream. Ids begin anew at 1 when a venue's service restarts and
+    /// after a loss; a quote without an id (0) is no word against one with an id.
+    #[inline]
+    fn is_old_news(&mut self, sequence: u64) -> bool {
+        if self.quote.is_some_and(|(newest, _)| sequence < newest) && sequence != 1 {
+            if sequence == 0 {
+                return true;
+            }
+            self.older += 1;
+            if self.older < OLDER {
+                return true;
+            }
+        }
+        self.older = 0;
+        false
     }
 
     /// Takes `size` from one side beginning at the touch. Levels of the book that the touch contradicts are passed over,
@@ -273,6 +313,8 @@ pub(super) const fn is_older(then: i64, now: Nanos, limit: i64) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::instrument::Venue;
     use crate::units::Nanos;
@@ -336,12 +378,83 @@ mod tests {
         assert_eq!(venue.touch().map(|touch| touch.source), Some(Source::Depth));
     }
 
+    /// The touch's bid, update id and source.
+    fn bid(venue: &VenueBook) -> (Price, u64, Source) {
+        venue.touch().map(|touch| (touch.quote.bid, touch.sequence, touch.source)).expect("a touch")
+    }
+
     #[test]
-    fn one_absurd_update_id_does_not_silence_the_quotes_that_follow() {
+    fn an_older_quote_of_its_own_stream_is_old_news() {
+        let mut venue = venue();
+        quote(&mut venue, 98, 102, 14);
+        for older in [13, 9, 0] {
+            let found = quote(&mut venue, 90, 110, older).expect("the end of a message");
+            assert!(matches!(found, Change::Quote { newest: false, .. }), "{older}: {found:?}");
+            assert!(!found.moves_touch());
+            assert_eq!(bid(&venue), (Price(98), 14, Source::Quote), "{older}");
+            quote(&mut venue, 98, 102, 14);
+        }
+    }
+
+    #[test]
+    fn a_quote_of_the_same_update_id_takes_the_place_of_the_one_before() {
+        let mut venue = venue();
+        quote(&mut venue, 98, 102, 14);
+        assert!(matches!(quote(&mut venue, 97, 102, 14), Some(Change::Quote { newest: true, .. })));
+        assert_eq!(bid(&venue), (Price(97), 14, Source::Quote));
+    }
+
+    #[test]
+    fn old_news_is_no_sign_of_life() {
+        let mut venue = venue();
+        quote(&mut venue, 98, 102, 14);
+        for (side, flags) in [(Side::Bid, Flags::NONE), (Side::Ask, Flags::LAST)] {
+            venue.apply(&Event { ts_recv: Nanos(50), ..event(Kind::Quote, side, 98, 1, 13, flags) });
+        }
+        assert_eq!(venue.heard(), Some(Nanos(1)));
+    }
+
+    #[test]
+    fn one_absurd_update_id_costs_two_quotes() {
         let mut venue = venue();
         quote(&mut venue, 98, 102, u64::MAX);
-        quote(&mut venue, 97, 103, 12);
-        assert_eq!(venue.touch().map(|touch| touch.quote.bid), Some(Price(97)));
+        let touches =
+            [12, 13, 14, 15].map(|id| (quote(&mut venue, 97, 103, id).map(Change::moves_touch), bid(&venue).1));
+        let old = (Some(false), u64::MAX);
+        assert_eq!(touches, [old, old, (Some(true), 14), (Some(true), 15)]);
+    }
+
+    #[test]
+    fn ids_of_quotes_that_begin_anew_below_the_depths_give_the_touch_back_to_the_book() {
+        let mut venue = venue();
+        quote(&mut venue, 98, 102, 14);
+        let change = quote(&mut venue, 97, 103, 1).expect("the end of a message");
+        assert!(matches!(change, Change::Quote { newest: false, .. }) && change.moves_touch(), "{change:?}");
+        assert_eq!(bid(&venue), (Price(99), 10, Source::Depth));
+        let change = quote(&mut venue, 97, 103, 2).expect("the end of a message");
+        assert!(!change.moves_touch(), "it was the book's before");
+    }
+
+    #[test]
+    fn after_a_gap_any_update_id_is_the_first() {
+        let mut venue = venue();
+        quote(&mut venue, 98, 102, 14);
+        venue.apply(&event(Kind::Gap, Side::Bid, 0, 0, 15, Flags::LAST));
+        assert!(matches!(quote(&mut venue, 97, 103, 5), Some(Change::Quote { newest: true, .. })));
+        assert_eq!(bid(&venue), (Price(97), 5, Source::Quote));
+    }
+
+    #[test]
+    fn depth_whose_ids_run_back_is_counted_anew_and_the_quote_is_of_the_old_count() {
+        let mut venue = venue();
+        quote(&mut venue, 98, 102, 14);
+        // An id between the book's and the quote's leaves the quote the newest.
+        let level = |price, id| event(Kind::Level, Side::Bid, price, 3, id, Flags::LAST);
+        assert_eq!(venue.apply(&level(97, 12)), Some(Change::Depth { newest: false }));
+        assert_eq!(bid(&venue), (Price(98), 14, Source::Quote));
+        assert_eq!(venue.apply(&level(96, 5)), Some(Change::Depth { newest: true }));
+        assert_eq!(bid(&venue), (Price(99), 5, Source::Depth));
+        assert!(matches!(quote(&mut venue, 98, 102, 6), Some(Change::Quote { newest: true, .. })));
     }
 
     #[test]
@@ -353,5 +466,43 @@ mod tests {
         quote(&mut venue, 98, 102, 20);
         assert!(venue.touch().is_some());
         assert!(!venue.walk(Side::Ask, Size(9)).known, "the book behind the quote is stale");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+        /// Messages with ids in any order, losses and snapshots: what is said of each is what became of the touch.
+        #[test]
+        fn a_touch_that_moves_is_always_said_to_move(
+            messages in prop::collection::vec((0_u8..12, 0_u64..24, 90_i64..99), 1..120),
+        ) {
+            let mut venue = venue();
+            for (what, id, price) in messages {
+                let before = venue.touch();
+                let change = match what {
+                    0..6 => quote(&mut venue, price, 102, id),
+                    6..10 => venue.apply(&event(Kind::Level, Side::Bid, price, 3, id, Flags::LAST)),
+                    10 => {
+                        venue.apply(&event(Kind::Clear, Side::Bid, 0, 0, id, Flags::SNAPSHOT));
+                        venue.apply(&event(Kind::Level, Side::Ask, 101, 3, id, Flags::SNAPSHOT));
+                        venue.apply(&event(Kind::Level, Side::Bid, price, 3, id, Flags::SNAPSHOT.union(Flags::LAST)))
+                    }
+                    _ => venue.apply(&event(Kind::Gap, Side::Bid, 0, 0, id, Flags::LAST)),
+                };
+                let change = change.expect("the end of a message");
+                let after = venue.touch();
+                prop_assert!(change.moves_touch() || before == after, "{:?}: {:?} to {:?}", change, before, after);
+                match change {
+                    Change::Quote { quote, newest: true, .. } => {
+                        prop_assert_eq!(after, Some(Touch { quote, sequence: id, source: Source::Quote }));
+                    }
+                    Change::Depth { newest: true } => {
+                        let quote = venue.book().quote();
+                        let touch = Touch { quote, sequence: id, source: Source::Depth };
+                        prop_assert_eq!(after, quote.is_two_sided().then_some(touch));
+                    }
+                    _ => {}
+                }
+            }
+        }
     }
 }
