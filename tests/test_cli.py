@@ -79,7 +79,7 @@ def test_info_says_what_the_capture_holds(demo: Path, here: Callable[..., Here])
 
 def test_study_prints_json_for_machines_and_writes_report_and_parquet(studied: tuple[dict, Path]) -> None:
     found, out = studied
-    assert {"part", "measure", "value", "lo", "hi", "unit", "bounds"} == set(found["summary"][0])
+    assert {"part", "measure", "value", "lo", "hi", "unit", "bounds", "headline"} == set(found["summary"][0])
     (peak,) = (row for row in found["summary"] if row["measure"] == "peak lag, quote mids")
     assert peak["value"] == pytest.approx(80, rel=0.1)
     assert Path(found["report"]).read_text(encoding="utf-8").startswith("<!")

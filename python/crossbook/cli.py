@@ -78,7 +78,7 @@ def _shown(summary: pl.DataFrame) -> pl.DataFrame:
     from crossbook.viz.theme import number
 
     rows = []
-    for part, measure, value, lo, hi, unit, bounds in summary.iter_rows():
+    for part, measure, value, lo, hi, unit, bounds, _ in summary.iter_rows():
         interval = "" if lo is None or hi is None else f"[{number(lo)}, {number(hi)}]"
         rows.append((part, measure, f"{number(value)} {unit}".strip(), interval, (bounds or "").split(" %")[0]))
     return pl.DataFrame(rows, schema=["part", "measure", "value", "interval", "%"], orient="row")
@@ -172,11 +172,13 @@ def study(
             seed=seed,
             progress=advance,
         )
-        summary = made.summary
+        made.primary  # noqa: B018 – the pass over the capture
     finally:
         stop()
-    made.to_parquet(out)
+    # The report first: it draws one part while the next is computed.
     report = made.report(out / "report.html")
+    made.to_parquet(out)
+    summary = made.summary
     if as_json:
         typer.echo(json.dumps({"summary": _rows(summary), "warnings": made.warnings, "report": str(report)}))
         return
@@ -184,7 +186,7 @@ def study(
 
     console = Console()
     names = f"{made.primary.instrument.name} → {made.secondary.instrument.name}, {clock} clock"
-    console.print(_table(_shown(summary), names))
+    console.print(_table(_shown(summary.filter("headline")), names))
     for warning in made.warnings:
         console.print("warning:", warning, style="yellow", markup=False)
     console.print(f"{report} and {len(made.frames())} Parquet files beside it", markup=False)

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -27,10 +27,6 @@ from crossbook.study.vecm import (
     vecm,
     vecm_columns,
 )
-
-if TYPE_CHECKING:
-    from crossbook.study.study import Study
-    from crossbook.viz import Chart
 
 __all__ = ["Discovery", "aligned_prices", "half_life", "price_discovery", "rolling_discovery"]
 
@@ -120,20 +116,21 @@ def half_life(alpha: Floats, beta: Floats, gamma: Floats, sigma: Floats, /, *, l
     turned = np.swapaxes(gaps, -1, -2)
     left = np.linalg.norm(turned @ level, axis=-1)
     begin, before, found = left, np.ones_like(left), np.full(left.shape, np.inf)
-    for row in range(1, longest + 1):
-        change = alpha @ (turned @ level)
-        for lag in range(lags):
-            change = change + gamma[..., lag, :, :] @ past[lag]
-        level = level + change
-        past = [change, *past[:-1]]
-        with np.errstate(divide="ignore", invalid="ignore"):
+    # A model that explodes has no half-life: it stays infinite.
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        for row in range(1, longest + 1):
+            change = alpha @ (turned @ level)
+            for lag in range(lags):
+                change = change + gamma[..., lag, :, :] @ past[lag]
+            level = level + change
+            past = [change, *past[:-1]]
             left = np.linalg.norm(turned @ level, axis=-1) / begin
             part = np.log(before / 0.5) / np.log(before / left)
-        now = np.isinf(found) & (left <= 0.5)
-        found = np.where(now, row - 1 + np.where(left > 0, part, 1.0), found)
-        before = left
-        if not np.isinf(found).any() or not np.isfinite(left).all():
-            break
+            now = np.isinf(found) & (left <= 0.5)
+            found = np.where(now, row - 1 + np.where(left > 0, part, 1.0), found)
+            before = left
+            if (np.isfinite(found) | ~np.isfinite(left)).all():
+                break
     return found
 
 
@@ -374,44 +371,3 @@ def rolling_discovery(
     place = "ts" if "ts" in frame.columns else "row"
     schema = {place: pl.Int64, "venue": pl.String, "measure": pl.String}
     return pl.DataFrame(rows, schema=schema | dict.fromkeys(("value", "lo", "hi"), pl.Float64))
-
-
-def part(study: Study) -> tuple[list[tuple[Any, ...]], dict[str, pl.DataFrame], list[Chart], str]:
-    """Price discovery of a study's two venues for its summary and report: rows, frames, plots, a sentence.
-
-    Rows are ``(part, measure, value, lo, hi, unit, bounds)`` as in `Study.summary`. Mids every 100 ms.
-    """
-    from crossbook.viz.discovery_plots import discovery as plot
-
-    sides = [(study.labels[side.instrument.name], side.touches) for side in (study.primary, study.secondary)]
-    if len({name for name, _ in sides}) < 2:
-        raise DataError("price discovery: expected two venues, found one against itself")
-    prices = aligned_prices(dict(sides), clock=study.clock, every_ms=100.0)
-    found = price_discovery(prices, seed=study.seed, resamples=500, max_lags=20)
-    rows: list[tuple[Any, ...]] = [
-        (
-            "price discovery",
-            f"{row['measure'].replace('_', ' ')}, {row['venue']}",
-            row["value"],
-            row["lo"],
-            row["hi"],
-            "",
-            "95 % interval",
-        )
-        for row in found.shares.iter_rows(named=True)
-        if row["measure"]
-        in ("information_share", "component_share", "modified_information_share", "information_leadership_share")
-    ]
-    speed = found.adjustment.row(0, named=True)
-    life = [speed[f"half_life_ms{which}"] for which in ("", "_lo", "_hi")]
-    rows.append(("price discovery", "half-life of a gap", *life, "ms", None if life[1] is None else "95 % interval"))
-    share = found.shares.filter(measure="component_share").sort("value", descending=True).row(0, named=True)
-    bounds = found.shares.filter(venue=share["venue"])
-    low, high = (bounds.filter(measure=f"information_share_{which}")["value"][0] for which in ("lo", "hi"))
-    sentence = (
-        f"{share['venue']} makes up {share['value']:.0%} of the common trend (component share, {share['lo']:.0%} to "
-        f"{share['hi']:.0%}); its information share lies between {low:.0%} and {high:.0%} by the ordering alone"
-    )
-    sentence += "." if life[0] is None else f", and half of a gap has closed after {life[0]:,.0f} ms."
-    frames = {"price_discovery": found.shares, "adjustment": found.adjustment}
-    return rows, frames, [plot(found.shares)], sentence

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from crossbook.capture import Capture
     from crossbook.study.crosses import FairBasis
     from crossbook.study.lead_lag import Observations
+    from crossbook.study.parts import Part
     from crossbook.study.series import Clock
 
 __all__ = ["Study", "Untimed", "Venue"]
@@ -393,7 +394,7 @@ class Study:
         rows = []
         if self.clock == "recv" and len(self._venues) > 1:
             touches = [impute_times(venue.touches, venue.depth) for venue in self._venues]
-            for level, found in (("own", self.crosses), ("free", self._crosses.free)):
+            for level, found in (("own", self.crosses), ("free", self.free_crosses)):
                 only, both, unknown = receive_only(touches, found)
                 share = only / (only + both) if only + both else None
                 rows.append((level, found.height, only, both, unknown, share))
@@ -414,6 +415,11 @@ class Study:
     def crosses(self) -> pl.DataFrame:
         """Crosses at the touch net of the venues' fees; see `crossbook.study.crosses`."""
         return self._crosses.own
+
+    @property
+    def free_crosses(self) -> pl.DataFrame:
+        """The same without fees: how long the venues overlap before they adjust."""
+        return self._crosses.free
 
     @cached_property
     def ladder(self) -> pl.DataFrame:
@@ -469,8 +475,19 @@ class Study:
         return found
 
     @cached_property
+    def parts(self) -> list[Part]:
+        """What is measured beyond the pass over the events: twins, price discovery, feedback and so on, in order.
+
+        Empty for a venue against itself. A part that cannot be computed says why in its sentence.
+        """
+        from crossbook.study.parts import parts
+
+        return parts(self)
+
+    @cached_property
     def summary(self) -> pl.DataFrame:
-        """The numbers that matter, a row each: ``part, measure, value, lo, hi, unit, bounds`` (what lo and hi are)."""
+        """The numbers that matter, a row each: ``part, measure, value, lo, hi, unit, bounds`` (what lo and hi are),
+        ``headline`` (whether it is among the few that stand for their part)."""
         from crossbook.study.summary import summarise
 
         return summarise(self)
@@ -486,7 +503,8 @@ class Study:
         parts = ["summary", "clocks", "clock_path", "basis", "depth", "lead_lag", "lead_lag_summary", "response"]
         if len(self._venues) > 1:
             parts += ["crosses", "ladder", "arbitrage", "receive_only"]
-        return found | {part: getattr(self, part) for part in parts}
+        found |= {part: getattr(self, part) for part in parts}
+        return found | {name: frame for part in self.parts for name, frame in part.frames.items()}
 
     def to_parquet(self, directory: str | Path) -> Path:
         """Write every DataFrame of `frames` as ``<name>.parquet`` into a folder, which is made if need be."""

@@ -24,20 +24,21 @@ SCHEMA = {
     "hi": pl.Float64,
     "unit": pl.String,
     "bounds": pl.String,
+    "headline": pl.Boolean,
 }
 
 
 def summarise(study: Study) -> pl.DataFrame:
-    """Give ``part, measure, value, lo, hi, unit, bounds``.
+    """Give ``part, measure, value, lo, hi, unit, bounds, headline``.
 
     ``bounds`` says what ``lo`` and ``hi`` are: quantiles of what was seen, or an interval of the estimate; all are
-    null where there is neither.
+    null where there is neither. ``headline`` marks what a summary of one page shows: of `Study.parts` one row each.
     """
-    rows: list[tuple[str, str, float | None, float | None, float | None, str, str | None]] = []
+    rows: list[tuple[str, str, float | None, float | None, float | None, str, str | None, bool]] = []
 
     def add(part: str, measure: str, unit: str, *values: object, of: str = "95 % interval") -> None:
         value, lo, hi = (None if x is None else float(x) for x in (*values, None, None)[:3])  # type: ignore[arg-type]
-        rows.append((part, measure, value, lo, hi, unit, None if lo is None else of))
+        rows.append((part, measure, value, lo, hi, unit, None if lo is None else of, True))
 
     for row in study.clocks.iter_rows(named=True):
         name = study.labels[row["venue"]]
@@ -78,4 +79,6 @@ def summarise(study: Study) -> pl.DataFrame:
         own = study.arbitrage.filter(pl.col("fees_level") == "own")
         if own.height:
             add("crosses", "best trader's profit net of fees", study.primary.instrument.quote, own["profit"].max())
+    for found in study.parts:
+        rows += [(*row, place == 0) for place, row in enumerate(found.rows)]
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")

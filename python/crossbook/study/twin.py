@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Unpack
 
 import numpy as np
 import polars as pl
@@ -14,10 +14,6 @@ from crossbook import _core
 from crossbook.errors import DataError
 from crossbook.study.lead_lag import Observations, Options, lead_lag_both, lead_ratios, observed, peak_lags
 from crossbook.study.series import Clock, Floats, Times, series
-
-if TYPE_CHECKING:
-    from crossbook.study.study import Study
-    from crossbook.viz import Chart
 
 __all__ = ["Twins", "against_twin", "feedback_twin"]
 
@@ -129,8 +125,9 @@ def against_twin(
     lead that mutual reference and the times of observation could not have made; one that is beyond them shows more than
     *this* null, which is not yet who causes what.
 
-    Parameters: frames and `options` as for `lead_lag_both`; `runs` of at least 19, below which nothing is beyond at 95
-    %. The seed of `options` drives the twins. Raises `DataError` as `lead_lag_both` and `feedback_twin` do.
+    Parameters: frames and `options` as for `lead_lag_both`; `runs` of at least 19; with fewer than 39
+    nothing is beyond at 95 %. The seed of `options` drives the twins. Raises `DataError` as `lead_lag_both` and
+    `feedback_twin` do.
 
     The rank test is a Monte-Carlo test: Barnard (1963); Davison & Hinkley (1997), "Bootstrap Methods and their
     Application", 4.2.
@@ -237,38 +234,3 @@ def _rho(pair: list[Series], logs: list[Floats], lags_ms: Floats, observations: 
         *x, *y, first=int(lags[0]), step=step, count=lags.size, block=end - start + 1
     )
     return np.asarray(matrix.sum(axis=0) / np.sqrt(x_variance.sum() * y_variance.sum()))
-
-
-def part(study: Study) -> tuple[list[tuple[Any, ...]], dict[str, pl.DataFrame], list[Chart], str]:
-    """Where a study's lead of quote mids stands against feedback twins: rows, frames, plots, a sentence.
-
-    Rows are ``(part, measure, value, lo, hi, unit, bounds)`` as in `Study.summary`. 39 twins, ±1 s in steps of 5 ms.
-    """
-    from crossbook.viz.discovery_plots import twin as plot
-
-    if len(study.labels) < 2:
-        raise DataError("feedback twin: expected two venues, found one against itself")
-    sides = (study.primary, study.secondary)
-    frames = [side.quotes if side.quotes.height > 1 else side.depth for side in sides]
-    found = against_twin(
-        *frames, runs=39, clock=study.clock, step_ms=5.0, block_s=study.block_s, resamples=200, seed=study.seed
-    )
-    rows: list[tuple[Any, ...]] = []
-    for row in found.summary.filter(pl.col("measure") != "log_llr_abs").iter_rows(named=True):
-        lag = row["measure"] == "peak_lag_ms"
-        values = [row[name] if lag else math.exp(row[name]) for name in ("value", "twin_lo", "twin_hi")]
-        name = "peak lag against twins" if lag else "ratio Σρ² against twins"
-        rows.append(("lead–lag", name, *values, "ms" if lag else "", "95 % of feedback twins"))
-        rows.append(("lead–lag", f"{name}: p", row["p_value"], None, None, "", None))
-    beyond = found.summary.filter(measure="log_llr")["beyond"].item()
-    sentence = (
-        "The lead is more than mutual marking at these times would show: its ratio lies beyond 95 % of feedback twins."
-        if beyond
-        else "Two venues that only mark to each other, seen at these times, could show this lead."
-    )
-    return (
-        rows,
-        {"twin": found.curve, "twin_summary": found.summary},
-        [plot(found.curve, half_life_ms=found.half_life_ms)],
-        sentence,
-    )

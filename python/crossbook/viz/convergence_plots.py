@@ -17,12 +17,17 @@ __all__ = ["adverse_selection", "band", "shock", "survival"]
 _STEPS = 400
 
 
-def survival(df: pl.DataFrame, *, median: tuple[float | None, float | None, float | None] | None = None) -> Chart:
+def survival(
+    df: pl.DataFrame,
+    *,
+    median: tuple[float | None, float | None, float | None] | None = None,
+    terms: str = "",
+) -> Chart:
     """Kaplan and Meier's curves by direction. Columns: `direction, duration_ms, survival, lo, hi`.
 
-    `median` of all and its interval, for the title.
+    For the title: `median` of all with its interval, and on what `terms` they are crosses.
     """
-    title = "How long crosses last"
+    title = f"How long crosses {terms} last".replace("  ", " ")
     if df.is_empty():
         return _empty(title, "no crosses")
     names = df["direction"].unique(maintain_order=True).to_list()

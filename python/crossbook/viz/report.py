@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -80,17 +81,22 @@ def render(
     subtitle: str,
     meta: Mapping[str, str],
     warnings: Sequence[str],
-    sections: Sequence[Section],
+    sections: Iterable[Section],
 ) -> Path:
     """Writes the report to `path` and returns it. All text is escaped: names come from files.
 
+    Charts are drawn in a thread of their own while the next section is made.
+
     Raises `OSError` if the file cannot be written, `ValueError` if a chart is not valid.
     """
+    with ThreadPoolExecutor(1) as renderer:
+        drawn = [(section, [renderer.submit(to_svg, chart) for chart in section.charts]) for section in sections]
+    done = [(section, [svg.result() for svg in svgs]) for section, svgs in drawn]
     facts = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in meta.items())
     alarms = "".join(f"<li>{escape(text)}</li>" for text in warnings)
     cards = "".join(
         f'<a class="card" href="#s{index}"><b>{escape(section.title)}</b>{_number(section.number, "span")}</a>'
-        for index, section in enumerate(sections)
+        for index, (section, _) in enumerate(done)
     )
     parts = [
         "<!doctype html>",
@@ -103,7 +109,7 @@ def render(
         f'<dl class="meta">{facts}</dl></header>' if facts else "</header>",
         f'<ul class="warnings" aria-label="Warnings">{alarms}</ul>' if alarms else "",
         f'<nav class="summary" aria-label="Summary">{cards}</nav>',
-        *(_section(index, section) for index, section in enumerate(sections)),
+        *(_section(index, section, svgs) for index, (section, svgs) in enumerate(done)),
         "</main></body></html>\n",
     ]
     path = Path(path)
@@ -111,8 +117,9 @@ def render(
     return path
 
 
-def _section(index: int, section: Section) -> str:
-    figures = (_figure(chart, f"s{index}c{place}-") for place, chart in enumerate(section.charts))
+def _section(index: int, section: Section, svgs: Sequence[str]) -> str:
+    pairs = enumerate(zip(section.charts, svgs, strict=True))
+    figures = (_figure(chart, svg, f"s{index}c{place}-") for place, (chart, svg) in pairs)
     return "\n".join(
         (
             f'<section id="s{index}"><h2>{escape(section.title)}</h2>{_number(section.number, "div")}',
@@ -131,9 +138,9 @@ def _number(text: str, tag: str) -> str:
     return f'<{tag} class="number">{shown}</{tag}>'
 
 
-def _figure(chart: Chart, prefix: str) -> str:
+def _figure(chart: Chart, svg: str, prefix: str) -> str:
     caption = f"<b>{escape(chart.title)}.</b> {escape(chart.caption)}"
-    svg = _inline(to_svg(chart), prefix, f"{chart.title}. {chart.caption}")
+    svg = _inline(svg, prefix, f"{chart.title}. {chart.caption}")
     return f'<figure><div class="plot">{svg}</div><figcaption>{caption}</figcaption></figure>'
 
 

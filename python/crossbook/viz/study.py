@@ -14,6 +14,7 @@ from crossbook.viz.report import Section, render
 from crossbook.viz.theme import number
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from crossbook.study.study import Study
@@ -46,11 +47,7 @@ def write_report(study: Study, path: Path) -> Path:
     """Write the report of a study to `path`, its folder made if need be, and return the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     primary, secondary = study.primary.instrument.name, study.secondary.instrument.name
-    sections = [_clocks(study), _quotes(study), _lead_lag(study), _response(study)]
-    if len(study.capture.instruments) > 1:
-        sections.append(_crosses(study))
-        if not study.arbitrage.is_empty():
-            sections.append(_arbitrage(study))
+    sections = _sections(study)
     ts = pl.concat([study.primary.touches, study.secondary.touches])[f"ts_{study.clock}"]
     span = pl.Series([ts.min(), ts.max()]).cast(pl.Datetime("ns")).dt.to_string("%Y-%m-%d %H:%M:%S")
     first, last = span
@@ -71,6 +68,19 @@ def write_report(study: Study, path: Path) -> Path:
         warnings=study.warnings,
         sections=sections,
     )
+
+
+def _sections(study: Study) -> Iterator[Section]:
+    """One after the other, so that one is drawn while the next is computed."""
+    for section in (_clocks, _quotes, _lead_lag, _response):
+        yield section(study)
+    if len(study.capture.instruments) > 1:
+        yield _crosses(study)
+        if not study.arbitrage.is_empty():
+            yield _arbitrage(study)
+    for part in study.parts:
+        _, _, value, lo, hi, unit, _ = part.rows[0]
+        yield Section(part.title, part.charts, _interval(value, lo, hi, unit), part.sentence, part.caption, part.table)
 
 
 def _clocks(study: Study) -> Section:

@@ -7,8 +7,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from crossbook.errors import DataError
 from crossbook.study import simulate_hawkes
-from crossbook.study.parts_flow import convergence_part, hawkes_part
+from crossbook.study.parts import convergence, feedback, stat_arb
 from crossbook.viz import convergence_plots as plots
 from crossbook.viz import to_svg
 from crossbook.viz.hawkes_plots import branching, residuals
@@ -29,7 +30,16 @@ def study(trades: int = 2_000) -> SimpleNamespace:
     venues = []
     for k, name in enumerate(("a", "b")):
         values = mid * (1 + basis * 1e-4 * k)
-        touches = pl.DataFrame({"ts_recv": times, "ts_event": times, "mid": values, "spread_bp": 1.0})
+        touches = pl.DataFrame(
+            {
+                "ts_recv": times,
+                "ts_event": times,
+                "bid": values * (1 - 5e-5),
+                "ask": values * (1 + 5e-5),
+                "mid": values,
+                "spread_bp": 1.0,
+            }
+        )
         own = events[str(k)]["ts_recv"]
         side = np.where(rng.uniform(size=own.len()) < 0.5, 1, -1)
         price = values[np.clip((own.to_numpy() - start) // 100_000_000, 0, 1_999)] * (1 + side * 5e-5)
@@ -51,10 +61,11 @@ def study(trades: int = 2_000) -> SimpleNamespace:
         capture=SimpleNamespace(instruments=[venue.instrument for venue in venues]),
         basis=pl.DataFrame({"ts": times, "basis_bp": basis}),
         crosses=crosses,
+        fees={"a": 2.0, "b": 2.0},
     )
 
 
-@pytest.mark.parametrize("part", [hawkes_part, convergence_part])
+@pytest.mark.parametrize("part", [feedback.part, convergence.part, stat_arb.part])
 def test_a_part_has_rows_with_intervals_plots_that_draw_and_a_sentence(part):
     found = part(study())
     assert found.rows
@@ -63,16 +74,14 @@ def test_a_part_has_rows_with_intervals_plots_that_draw_and_a_sentence(part):
         assert (lo is None and hi is None) or bounds is not None
         assert lo is None or value is None or hi is None or lo <= value <= hi or "width" in measure, measure
     assert all(isinstance(frame, pl.DataFrame) for frame in found.frames.values())
-    assert found.plots
-    assert all(to_svg(plot).startswith("<svg") for plot in found.plots)
+    assert found.charts
+    assert all(to_svg(plot).startswith("<svg") for plot in found.charts)
     assert found.sentence.endswith(".")
 
 
 def test_too_few_orders_are_said_not_fitted():
-    found = hawkes_part(study(trades=6))
-    assert found.rows[0][2] is None
-    assert found.sentence.startswith("No Hawkes process was fitted")
-    assert found.plots == []
+    with pytest.raises(DataError, match="expected"):
+        feedback.part(study(trades=6))
 
 
 def test_plots_of_nothing_say_so():
