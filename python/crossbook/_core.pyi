@@ -30,6 +30,7 @@ __all__ = [
     "Cycles",
     "Exchange",
     "Execution",
+    "FlowScan",
     "Fsync",
     "HawkesEvents",
     "Instrument",
@@ -1851,6 +1852,25 @@ def hawkes_simulate(
 
     `crossbook.study.simulate_hawkes` is the comfortable way. Raises `DataError`, also past `limit` events.
     """
+
+@final
+class FlowScan:
+    """A book and the order flow at its best 1 to 10 levels, over the tapes of one instrument, in integers of units.
+
+    `crossbook.study.order_flow` is the comfortable way. Raises `DataError` for another count of levels.
+    """
+
+    def __new__(
+        cls, *, instrument: int = 0, levels: int = 10, every: Literal["message", "row"] = "message"
+    ) -> FlowScan: ...
+    def apply(self, tape: Tape, /) -> None:
+        """Take the events of a tape, which follows on the one before."""
+    def take(self) -> Table:
+        """Give the rows since they were last taken.
+
+        ``ts_event, ts_recv, bid, bid_size, ask, ask_size, depth, known`` (ranks whose flow is known), ``start`` (1: no
+        flow leads here), ``ofi_1, ofi_2, …``; a row a change of the levels.
+        """
 
 @final
 class OuTransitions:

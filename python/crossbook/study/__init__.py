@@ -37,7 +37,19 @@ from crossbook.study.lead_lag_parts import (
     lead_lag_rolling,
     lead_lag_steps,
 )
+from crossbook.study.order_flow import (
+    cross_flow,
+    flow_bars,
+    flow_regression,
+    integrated_flow,
+    integrated_weights,
+    order_flow,
+    queue_imbalance,
+    queue_imbalance_curve,
+    quote_flow,
+)
 from crossbook.study.ou import bertram, fit_ou, simulate_ou, zeng_lee
+from crossbook.study.prevailing import prevailing_quotes
 from crossbook.study.quotes import basis, basis_summary, decimals, quotes
 from crossbook.study.races import adverse_selection, find_races, race_messages, race_summary
 from crossbook.study.response import aggressor_orders, mid_moves, response, responses, touch_flow
@@ -76,6 +88,7 @@ __all__ = [
     "clock_path",
     "clocks",
     "cointegration",
+    "cross_flow",
     "cross_ladder",
     "cross_share",
     "cross_survival",
@@ -89,6 +102,8 @@ __all__ = [
     "fit_band",
     "fit_hawkes",
     "fit_ou",
+    "flow_bars",
+    "flow_regression",
     "half_life",
     "hawkes_forecast",
     "hawkes_intensity",
@@ -97,6 +112,8 @@ __all__ = [
     "hawkes_test",
     "impute_times",
     "information_shares",
+    "integrated_flow",
+    "integrated_weights",
     "johansen",
     "kalman_hedge",
     "lag_order",
@@ -114,8 +131,13 @@ __all__ = [
     "median_survival",
     "mid_moves",
     "no_arbitrage_band",
+    "order_flow",
     "ordered_information_shares",
+    "prevailing_quotes",
     "price_discovery",
+    "queue_imbalance",
+    "queue_imbalance_curve",
+    "quote_flow",
     "quotes",
     "race_messages",
     "race_summary",

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from crossbook.errors import DataError
+from crossbook.study.prevailing import prevailing_quotes
 from crossbook.study.response import aggressor_orders, touch_flow
 from crossbook.study.series import Clock, on_clock
 
@@ -192,12 +193,12 @@ def _mids(quotes: pl.DataFrame, clock: Clock) -> tuple[np.ndarray, np.ndarray]:
     return rows["ts"].cast(pl.Int64).to_numpy(), rows["mid"].cast(pl.Float64).fill_null(float("nan")).to_numpy()
 
 
-def _held(mids: tuple[np.ndarray, np.ndarray], at: np.ndarray, *, before: bool = False) -> np.ndarray:
-    """The mid that holds at each time (strictly before it, if asked); NaN before the first and after the last."""
+def _held(mids: tuple[np.ndarray, np.ndarray], at: np.ndarray) -> np.ndarray:
+    """The mid that holds at each time; NaN before the first and after the last."""
     times, values = mids
     if not times.size:
         return np.full(at.size, np.nan)
-    row = np.searchsorted(times, at, "left" if before else "right") - 1
+    row = np.searchsorted(times, at, "right") - 1
     return np.where((row >= 0) & (at <= times[-1]), values[np.maximum(row, 0)], np.nan)
 
 
@@ -215,28 +216,30 @@ def adverse_selection(
 ) -> pl.DataFrame:
     """What takers pay at a venue, and how much of it those who quoted keep: the information in its order flow.
 
-    For each aggressor order (`aggressor_orders`), with ``q`` its sign, ``p`` its price, ``m`` the mid just before it
-    and ``m_h`` the mid `h` after: effective spread ``2 q (p - m) / m``, realised ``2 q (p - m_h) / m``, and their
-    difference, the price impact ``2 q (m_h - m) / m``, which is what is lost to the informed. Means in bp weighted by
-    value; intervals at `level` by a bootstrap of blocks of `block_s` seconds (null below six blocks). Run it on each
-    venue: the one with the larger impact trades with those who know more. Orders without a mid before or at `h` are
-    left out.
+    For each aggressor order (`aggressor_orders`), with ``q`` its sign, ``p`` its price, ``m`` the mid of the quote it
+    met (`prevailing_quotes`: by the exchange's time or by its first fill, since the last quote received before a trade
+    often shows already what the trade did) and ``m_h`` the mid `h` after: effective spread ``2 q (p - m) / m``,
+    realised ``2 q (p - m_h) / m``, and their difference, the price impact ``2 q (m_h - m) / m``, which is what is lost
+    to the informed. Means in bp weighted by value; intervals at `level` by a bootstrap of blocks of `block_s` seconds
+    (null below six blocks). Run it on each venue: the one with the larger impact trades with those who know more.
+    Orders without a quote met, or without a mid at `h`, are left out.
 
-    `trades` with ``ts_recv, ts_event, side, price, size``, `quotes` with ``mid``. A row a horizon: ``horizon_ms,
-    orders, effective_bp, effective_lo, effective_hi, realised_bp, …, impact_bp, …, impact_share`` (impact over
-    effective; null where effective is not positive). Raises `DataError` for missing columns or horizons that are not
-    positive; without a usable order the row's figures are null.
-    Huang & Stoll (1996), "Dealer versus auction markets", Journal of Financial Economics 41(3).
+    `trades` with ``ts_recv, ts_event, side, price, size``, `quotes` with ``bid, ask, mid``. A row a horizon:
+    ``horizon_ms, orders, effective_bp, effective_lo, effective_hi, realised_bp, …, impact_bp, …, impact_share`` (impact
+    over effective; null where effective is not positive). Raises `DataError` for missing columns or horizons that are
+    not positive; without a usable order the row's figures are null. Huang & Stoll (1996), "Dealer versus auction
+    markets", Journal of Financial Economics 41(3).
     """
     if not horizons_ms or not all(0 < h < 1e12 for h in horizons_ms) or block_s <= 0 or not 0 < level < 1:
         raise DataError(
             f"expected positive horizons_ms and block_s and a level between 0 and 1, found {list(horizons_ms)}"
         )
-    orders = on_clock(aggressor_orders(trades), clock).filter((pl.col("side") != 0) & (pl.col("size") > 0))
     mids = _mids(quotes, clock)
-    at = orders["ts"].cast(pl.Int64).to_numpy()
-    sign, price, size = (orders[c].cast(pl.Float64).to_numpy() for c in ("side", "price", "size"))
-    before = _held(mids, at, before=True)
+    orders = prevailing_quotes(trades, quotes, clock=clock).filter((pl.col("side") != 0) & (pl.col("size") > 0))
+    at = orders["at"].to_numpy()
+    sign, price, size, before = (
+        orders[c].cast(pl.Float64).fill_null(float("nan")).to_numpy() for c in ("side", "price", "size", "mid")
+    )
     rng = np.random.default_rng(seed)
     tails = [(1 - level) / 2, (1 + level) / 2]
     rows = []

@@ -6,6 +6,7 @@
 use thiserror::Error;
 
 pub mod feedback;
+pub mod flow;
 pub mod hawkes;
 pub mod kalman;
 pub mod lead_lag;
@@ -16,6 +17,7 @@ pub mod response;
 pub mod rolling;
 
 pub use feedback::{Feedback, feedback};
+pub use flow::{FlowRows, FlowScan, OrderFlow};
 pub use lead_lag::{Contrast, HayashiYoshida, LagGrid, Peak, Steps};
 pub use moments::{Moments, lagged_moments};
 pub use response::{Response, response};

@@ -44,7 +44,7 @@ const fn plain(quote: crossbook::book::Quote) -> Quote {
     (quote.bid.0, quote.bid_size.0, quote.ask.0, quote.ask_size.0)
 }
 
-fn every(name: &str) -> PyResult<Every> {
+pub fn every(name: &str) -> PyResult<Every> {
     match name {
         "message" => Ok(Every::Message),
         "row" => Ok(Every::Row),

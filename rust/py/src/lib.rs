@@ -17,6 +17,7 @@ mod pool;
 mod route;
 mod stats;
 mod stats_discovery;
+mod stats_flow;
 mod stats_hawkes;
 mod stats_pairs;
 mod table;
@@ -61,6 +62,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     pool::register(m)?;
     stats::register(m)?;
     stats_hawkes::register(m)?;
+    stats_flow::register(m)?;
     stats_pairs::register(m)?;
     stats_discovery::register(m)
 }
