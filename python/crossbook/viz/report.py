@@ -39,6 +39,7 @@ background:var(--soft)}
 .number{font-size:1.35rem;font-weight:650;line-height:1.3;font-variant-numeric:tabular-nums;
 color:var(--accent);overflow-wrap:anywhere}
 .number small{font-size:.68em;font-weight:450;color:var(--muted);white-space:nowrap}
+.what{display:block;color:var(--muted);font-size:.78rem;line-height:1.35}
 section{margin-top:3rem;padding-top:1.6rem;border-top:1px solid var(--line)}
 section .number{font-size:1.7rem}
 .means{margin:.3rem 0 1rem;font-size:1.05rem;max-width:68ch}
@@ -72,6 +73,8 @@ class Section:
     sentence: str
     caption: str = ""
     table: pl.DataFrame | None = None
+    measure: str = ""
+    """What the number is."""
 
 
 def render(
@@ -95,7 +98,7 @@ def render(
     facts = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in meta.items())
     alarms = "".join(f"<li>{escape(text)}</li>" for text in warnings)
     cards = "".join(
-        f'<a class="card" href="#s{index}"><b>{escape(section.title)}</b>{_number(section.number, "span")}</a>'
+        f'<a class="card" href="#s{index}"><b>{escape(section.title)}</b>{_number(section, "span")}</a>'
         for index, (section, _) in enumerate(done)
     )
     parts = [
@@ -122,7 +125,7 @@ def _section(index: int, section: Section, svgs: Sequence[str]) -> str:
     figures = (_figure(chart, svg, f"s{index}c{place}-") for place, (chart, svg) in pairs)
     return "\n".join(
         (
-            f'<section id="s{index}"><h2>{escape(section.title)}</h2>{_number(section.number, "div")}',
+            f'<section id="s{index}"><h2>{escape(section.title)}</h2>{_number(section, "div")}',
             f'<p class="means">{escape(section.sentence)}</p>',
             *figures,
             f'<p class="note">{escape(section.caption)}</p>' if section.caption else "",
@@ -132,10 +135,11 @@ def _section(index: int, section: Section, svgs: Sequence[str]) -> str:
     )
 
 
-def _number(text: str, tag: str) -> str:
-    """The headline, with its interval (the first square brackets) set smaller."""
-    shown = re.sub(r"(\[[^\]]*\])", r"<small>\1</small>", escape(text), count=1)
-    return f'<{tag} class="number">{shown}</{tag}>'
+def _number(section: Section, tag: str) -> str:
+    """The headline, with its interval (the first square brackets) set smaller, and what it is."""
+    shown = re.sub(r"(\[[^\]]*\])", r"<small>\1</small>", escape(section.number), count=1)
+    what = f'<span class="what">{escape(section.measure)}</span>' if section.measure else ""
+    return f'<{tag} class="number">{shown}</{tag}>{what}'
 
 
 def _figure(chart: Chart, svg: str, prefix: str) -> str:

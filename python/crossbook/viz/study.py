@@ -79,8 +79,9 @@ def _sections(study: Study) -> Iterator[Section]:
         if not study.arbitrage.is_empty():
             yield _arbitrage(study)
     for part in study.parts:
-        _, _, value, lo, hi, unit, _ = part.rows[0]
-        yield Section(part.title, part.charts, _interval(value, lo, hi, unit), part.sentence, part.caption, part.table)
+        _, measure, value, lo, hi, unit, _ = part.rows[0]
+        shown = _interval(value, lo, hi, unit)
+        yield Section(part.title, part.charts, shown, part.sentence, part.caption, part.table, measure)
 
 
 def _clocks(study: Study) -> Section:
@@ -110,6 +111,7 @@ def _clocks(study: Study) -> Section:
                 "drift, ms per min": ("drift_ms_per_min", "drift_lo", "drift_hi"),
             },
         ),
+        f"receive − event, {study.labels[row['venue']]}",
     )
 
 
@@ -136,6 +138,7 @@ def _quotes(study: Study) -> Section:
         f"were watched. The interval is a bootstrap of {study.block_s:.3g} s blocks. Sizes of all contracts in "
         "base currency.",
         study.depth,
+        "basis, secondary − primary, mean over time",
     )
 
 
@@ -175,6 +178,7 @@ def _lead_lag(study: Study) -> Section:
                 "ratio Σρ²": ("llr", "llr_lo", "llr_hi"),
             },
         ).with_columns(summary["rho_peak"].alias("contrast at the peak")),
+        f"peak lag, {row['series']}",
     )
 
 
@@ -208,6 +212,7 @@ def _response(study: Study) -> Section:
         f"quote bears another time leaves a false one. Bands: 95 %, clustered by {study.block_s:.3g} s blocks. Events "
         "overlap, so a path is an average of flow as it comes, not the effect of one event alone.",
         at,
+        f"secondary's mid {seconds:g} s after a primary aggressor order",
     )
 
 
@@ -246,6 +251,7 @@ def _crosses(study: Study) -> Section:
         f"where both venues were watched; the interval is a bootstrap of {study.block_s:.3g} s blocks. Size, latency "
         "and capital are not counted here.",
         ladder.drop("total_ms"),
+        "share of time crossed net of fees" if found.height else "",
     )
 
 
@@ -292,4 +298,5 @@ def _arbitrage(study: Study) -> Section:
         " base currency and are never moved between venues. Latency is counted from our receipt of a message. Books "
         "silent for 5 s are left out. Other quote currencies are taken at par.",
         shown.drop("fees_level", "fixed", "unclosed", "planned", "volume"),
+        f"profit of the best trader, {fees}",
     )
