@@ -20,7 +20,7 @@ test: $(VENV)/tested
 	$(BIN)/ruff check python tests benches
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest crossbook._core
-	$(BIN)/pytest
+	$(BIN)/pytest -n logical --dist loadfile
 
 lint: $(VENV)/tested
 	cargo fmt

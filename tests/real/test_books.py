@@ -14,7 +14,7 @@ import crossbook as xb
 
 @pytest.mark.parametrize(
     ("venue", "messages"),
-    # The counts of issue 3, point 1.
+    # The counts that the captures were found to hold when they were made.
     [("spot", 3_449), ("usdm", 6_547), ("coinm", 26_824)],
 )
 def test_the_rebuilt_touch_is_the_newest_quote_at_every_depth_message(real: Path, venue: str, messages: int) -> None:

@@ -1,4 +1,4 @@
-"""Issue 3, point 2 on the real captures, and every ordered pair of them through to report and Parquet."""
+"""What the real captures show, and every ordered pair of them through to report and Parquet."""
 
 from __future__ import annotations
 
