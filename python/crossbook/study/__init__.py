@@ -17,6 +17,7 @@ from crossbook.study.convergence import (
 )
 from crossbook.study.crosses import cross_ladder, cross_share, crosses, default_fair_basis, find_crosses
 from crossbook.study.discovery import Discovery, aligned_prices, half_life, price_discovery, rolling_discovery
+from crossbook.study.execution import almgren_chriss, efficient_frontier, obizhaeva_wang, schedule_cost
 from crossbook.study.hawkes import (
     HawkesFit,
     fit_hawkes,
@@ -27,6 +28,7 @@ from crossbook.study.hawkes import (
     hawkes_test,
     simulate_hawkes,
 )
+from crossbook.study.impact import amihud, fit_impact, impact_curve, kyle_lambda, order_impacts, trade_bars
 from crossbook.study.lead_lag import lead_lag, lead_lag_ratio, lead_lag_summary
 from crossbook.study.lead_lag_network import Network, lead_lag_matrix, lead_lag_network
 from crossbook.study.lead_lag_parts import (
@@ -37,6 +39,7 @@ from crossbook.study.lead_lag_parts import (
     lead_lag_rolling,
     lead_lag_steps,
 )
+from crossbook.study.micro_price import fit_micro_price, micro_price
 from crossbook.study.order_flow import (
     cross_flow,
     flow_bars,
@@ -50,10 +53,13 @@ from crossbook.study.order_flow import (
 )
 from crossbook.study.ou import bertram, fit_ou, simulate_ou, zeng_lee
 from crossbook.study.prevailing import prevailing_quotes
+from crossbook.study.propagator import propagator
 from crossbook.study.quotes import basis, basis_summary, decimals, quotes
 from crossbook.study.races import adverse_selection, find_races, race_messages, race_summary
 from crossbook.study.response import aggressor_orders, mid_moves, response, responses, touch_flow
 from crossbook.study.shares import information_shares, ordered_information_shares
+from crossbook.study.signing import sign_trades, signing_accuracy
+from crossbook.study.spreads import quoted_spread, roll_spread, spreads
 from crossbook.study.stat_arb import (
     backtest_pair,
     backtest_summary,
@@ -65,6 +71,7 @@ from crossbook.study.stat_arb import (
 from crossbook.study.study import Study
 from crossbook.study.twin import Twins, against_twin, feedback_twin
 from crossbook.study.vecm import Var, Vecm, cointegration, lag_order, var, vecm
+from crossbook.study.vpin import vpin
 
 __all__ = [
     "Discovery",
@@ -79,6 +86,8 @@ __all__ = [
     "against_twin",
     "aggressor_orders",
     "aligned_prices",
+    "almgren_chriss",
+    "amihud",
     "backtest_pair",
     "backtest_summary",
     "band_excursions",
@@ -95,12 +104,15 @@ __all__ = [
     "crosses",
     "decimals",
     "default_fair_basis",
+    "efficient_frontier",
     "engle_granger",
     "feedback_twin",
     "find_crosses",
     "find_races",
     "fit_band",
     "fit_hawkes",
+    "fit_impact",
+    "fit_micro_price",
     "fit_ou",
     "flow_bars",
     "flow_regression",
@@ -110,12 +122,14 @@ __all__ = [
     "hawkes_log_likelihood",
     "hawkes_residuals",
     "hawkes_test",
+    "impact_curve",
     "impute_times",
     "information_shares",
     "integrated_flow",
     "integrated_weights",
     "johansen",
     "kalman_hedge",
+    "kyle_lambda",
     "lag_order",
     "lead_lag",
     "lead_lag_by_size",
@@ -129,31 +143,43 @@ __all__ = [
     "lead_lag_steps",
     "lead_lag_summary",
     "median_survival",
+    "micro_price",
     "mid_moves",
     "no_arbitrage_band",
+    "obizhaeva_wang",
     "order_flow",
+    "order_impacts",
     "ordered_information_shares",
     "prevailing_quotes",
     "price_discovery",
+    "propagator",
     "queue_imbalance",
     "queue_imbalance_curve",
     "quote_flow",
+    "quoted_spread",
     "quotes",
     "race_messages",
     "race_summary",
     "receive_only",
     "response",
     "responses",
+    "roll_spread",
     "rolling_discovery",
     "sample_pair",
+    "schedule_cost",
     "shock_half_life",
     "shock_path",
+    "sign_trades",
+    "signing_accuracy",
     "simulate_hawkes",
     "simulate_ou",
+    "spreads",
     "survival",
     "threshold_basis",
     "touch_flow",
+    "trade_bars",
     "var",
     "vecm",
+    "vpin",
     "zeng_lee",
 ]
