@@ -29,11 +29,12 @@ lint: $(VENV)/tested
 	$(BIN)/ruff format python tests benches
 	$(BIN)/ruff check --fix python tests benches
 
-# All benches; rewrites benches/README.md. Some ten minutes on two quiet cores. Peers live in an environment of their own.
+# All benches; rewrites benches/README.md. Some forty minutes on two quiet cores. Peers live in an environment of their own.
 bench:
 	$(PYTHON) -m venv target/bench
 	target/bench/bin/pip install --quiet . -r benches/peers/requirements.txt pytest pytest-benchmark
-	target/bench/bin/python benches/run.py
+	target/bench/bin/pip install --quiet --no-build-isolation lead-lag==2.3  # its build needs numpy and Cython there
+	target/bench/bin/python -m benches.run
 
 # Instruction counts of the hot paths against benches/instructions.json, under valgrind.
 instructions:
