@@ -118,6 +118,14 @@ impl Market {
             stale_after: options::stale_after(stale_after.as_ref(), &described)?,
         };
         let market = core::Market::with_rules(described, rules).map_err(|error| errors::market(&error))?;
+        // A tape names instruments by venue and symbol: of two alike one would never hear of anything.
+        let mut names = std::collections::HashSet::new();
+        if let Some(twice) =
+            instruments.iter().map(|one| &one.get().inner).find(|one| !names.insert((one.venue, one.symbol.as_str())))
+        {
+            let name = twice.name();
+            return Err(errors::data(format!("instruments: expected each once, found {name} twice")));
+        }
         let observer = Mutex::new(core::Observer::new(market, bands.clone()));
         let routing = Mutex::default();
         Ok(Self { observer, bands, instruments, record, routing })
@@ -187,7 +195,21 @@ impl Market {
         snapshot: bool,
     ) -> PyResult<()> {
         if instrument as usize >= self.instruments.len() {
-            return Err(errors::data("no such instrument"));
+            let last = self.instruments.len() - 1;
+            return Err(errors::data(format!("instrument {instrument}: expected 0 to {last}")));
+        }
+        let kind = event_kind(kind)?;
+        let side = side.map(book::side).transpose()?;
+        let (in_book, sized) = match kind {
+            Kind::Level | Kind::Quote | Kind::Add => (true, true),
+            Kind::Trade | Kind::Modify | Kind::Cancel | Kind::Execute => (false, true),
+            _ => (false, false),
+        };
+        if in_book && side.is_none() {
+            return Err(errors::data(format!("side of a {}: expected 0 (bid) or 1 (ask), found none", kind.name())));
+        }
+        if sized && size < 0 {
+            return Err(errors::data(format!("size {size}: expected zero or more")));
         }
         let mut flags = if last { Flags::LAST } else { Flags::NONE };
         if snapshot {
@@ -201,8 +223,8 @@ impl Market {
             price: Price(price),
             size: Size(size),
             instrument,
-            kind: event_kind(kind)?,
-            side: side.map(book::side).transpose()?,
+            kind,
+            side,
             flags,
         };
         let mut observer = self.lock();
