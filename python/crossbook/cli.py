@@ -153,7 +153,7 @@ def study(
     import crossbook as xb
     from crossbook import viz
 
-    # The renderer takes 0.3 s to start: let it do so while the capture is read.
+    # The renderer takes 0.3 s to start, SciPy 0.4: let them do so while the capture is read.
     viz.warm_up()
     out.mkdir(parents=True, exist_ok=True)
     opened = xb.open(capture, instruments=instruments, cache=out / "units.json")

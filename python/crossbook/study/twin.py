@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Unpack
 
 import numpy as np
@@ -21,6 +22,7 @@ Series = tuple[Times, Floats]
 
 HALF_LIVES_MS = tuple(float(10 ** (power / 4)) for power in range(-2, 19))
 """What `against_twin` chooses from: 0.3 ms to 32 s, four a decade."""
+STRIDE = 4
 
 
 def feedback_twin(
@@ -178,17 +180,19 @@ def _measures(rho: Floats, lags_ms: Floats) -> dict[str, float]:
 def _like(wanted: float, rho_peak: Callable[[float], float]) -> float:
     """The longest half-life whose twin is as correlated as wanted.
 
-    The shorter it is the closer they follow, until they only swap prices at every instant and correlate less again.
+    The shorter it is the closer they follow, until they only swap prices at every instant and correlate less again. So
+    the longest comes first, in strides; within the stride that passes what is wanted the correlation is taken to rise.
     """
     lives = HALF_LIVES_MS[::-1]
-    found: list[float] = []
-    for life in lives:
-        found.append(rho_peak(life))
-        if found[-1] >= wanted:
-            break
-    else:
-        return lives[int(np.argmax(found))]
-    return lives[min(range(max(0, len(found) - 2), len(found)), key=lambda at: abs(found[at] - wanted))]
+    at = cache(lambda place: rho_peak(lives[place]))
+    short = next((place for place in range(0, len(lives), STRIDE) if at(place) >= wanted), None)
+    if short is None:
+        return lives[max(range(len(lives)), key=at)]
+    long = max(0, short - STRIDE)
+    while short - long > 1:
+        middle = (long + short) // 2
+        long, short = (long, middle) if at(middle) >= wanted else (middle, short)
+    return lives[min(long, short, key=lambda place: abs(at(place) - wanted))]
 
 
 def _variance(pair: list[Series]) -> float:

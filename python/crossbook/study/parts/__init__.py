@@ -21,7 +21,7 @@ def parts(study: Study) -> list[Part]:
 
     Two run at a time: their kernels hold no lock.
     """
-    from crossbook.study.parts import convergence, discovery, feedback, stat_arb, twin
+    from crossbook.study.parts import convergence, discovery, feedback, order_flow, stat_arb, twin
 
     if len(study.capture.instruments) < 2:
         return []
@@ -30,6 +30,7 @@ def parts(study: Study) -> list[Part]:
     every = [
         (twin.part, twin.TITLE, twin.HEADLINE),
         (discovery.part, discovery.TITLE, discovery.HEADLINE),
+        (order_flow.part, order_flow.TITLE, order_flow.HEADLINE),
         (feedback.part, feedback.TITLE, feedback.HEADLINE),
         (convergence.part, convergence.TITLE, convergence.HEADLINE),
         (stat_arb.part, stat_arb.TITLE, stat_arb.HEADLINE),
