@@ -4,7 +4,9 @@
 //!
 //! "book": set a level and read the quote. "book and flow": the same, then the flow at ten levels after every level set.
 //! "book and flow, a message": the flow is taken at the end of each of the venue's messages. The difference to "book" is
-//! what the flow costs. Before the clock starts the flow is held to a book that is read anew after every change.
+//! what the flow costs. Most of a real stream's levels lie behind the best ten, so a made stream follows in which every
+//! level set is one of them: half of them sizes, a quarter levels that leave, a quarter levels that come. Before the clock
+//! starts the flow is held to a book that is read anew after every change.
 
 use std::error::Error;
 use std::fs::File;
@@ -123,6 +125,41 @@ fn slow(book: &mut PriceBook, levels: &[Level], every: bool) -> [i64; LEVELS] {
     total
 }
 
+/// Levels that are all among the best ten of a book of 40,000 a side.
+fn made() -> Stream {
+    const COUNT: usize = 300_000;
+    let mut state = 7_u64;
+    let mut draw = |below: i64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 1).cast_signed() % below
+    };
+    let snapshot: Vec<Level> = (0..40_000)
+        .flat_map(|k| [(Side::Bid, 10_000_000 - 2 * k, 50, false), (Side::Ask, 10_000_002 + 2 * k, 50, false)])
+        .collect();
+    let mut book = PriceBook::new();
+    snapshot.iter().for_each(|level| set(&mut book, *level));
+    let mut changes = Vec::with_capacity(COUNT);
+    while changes.len() < COUNT {
+        let (side, inward) = [(Side::Bid, 1), (Side::Ask, -1)][usize::from(draw(2) == 1)];
+        let rank = usize::try_from(draw(10)).expect("a rank");
+        let (price, size) = book.levels(side).nth(rank).expect("a deep book");
+        let quote = book.quote();
+        let better = price.0 + inward;
+        let room = better > quote.bid.0 && better < quote.ask.0 || rank > 0;
+        let free = book.size_at(side, Price(better)) == Size(0);
+        let change = match draw(4) {
+            0 => (side, price.0, 0, true),
+            1 if room && free => (side, better, 1 + draw(90), true),
+            _ => (side, price.0, (size.0 + 1 + draw(90)) % 500 + 1, true),
+        };
+        set(&mut book, change);
+        changes.push(change);
+    }
+    Stream { snapshot, changes }
+}
+
 fn flow(c: &mut Criterion) {
     for (name, price, size) in STREAMS {
         let path = data().join(format!("{name}.gz"));
@@ -131,34 +168,38 @@ fn flow(c: &mut Criterion) {
             eprintln!("skipped: no {}: set CROSSBOOK_DATA", path.display());
             continue;
         }
-        let stream = read(&path, (Unit::decimals(price), Unit::decimals(size))).expect("a readable capture");
-        let start = filled(&stream);
-        for every in [true, false] {
-            let (mut book, mut flow) = start.clone();
-            let (found, changes) = run(&mut book, &mut flow, &stream.changes, every);
-            assert_eq!(found, slow(&mut start.0.clone(), &stream.changes, every), "{name}");
-            let ends = stream.changes.iter().filter(|level| every || level.3).count();
-            eprintln!("{name}: {} levels, {changes} of {ends} states differ in the best ten", stream.changes.len());
-        }
-        let mut group = c.benchmark_group(format!("order_flow/{name}"));
-        group.throughput(Throughput::Elements(stream.changes.len() as u64));
-        group.bench_function("book", |b| {
-            let routine = |(mut book, flow): (PriceBook, OrderFlow)| {
-                stream.changes.iter().for_each(|level| set(&mut book, *level));
-                (book, flow)
+        compare(c, name, &read(&path, (Unit::decimals(price), Unit::decimals(size))).expect("a readable capture"));
+    }
+    compare(c, "best-ten", &made());
+}
+
+fn compare(c: &mut Criterion, name: &str, stream: &Stream) {
+    let start = filled(stream);
+    for every in [true, false] {
+        let (mut book, mut flow) = start.clone();
+        let (found, changes) = run(&mut book, &mut flow, &stream.changes, every);
+        assert_eq!(found, slow(&mut start.0.clone(), &stream.changes, every), "{name}");
+        let ends = stream.changes.iter().filter(|level| every || level.3).count();
+        eprintln!("{name}: {} levels, {changes} of {ends} states differ in the best ten", stream.changes.len());
+    }
+    let mut group = c.benchmark_group(format!("order_flow/{name}"));
+    group.throughput(Throughput::Elements(stream.changes.len() as u64));
+    group.bench_function("book", |b| {
+        let routine = |(mut book, flow): (PriceBook, OrderFlow)| {
+            stream.changes.iter().for_each(|level| set(&mut book, *level));
+            (book, flow)
+        };
+        b.iter_batched(|| start.clone(), routine, BatchSize::PerIteration);
+    });
+    for (label, every) in [("book and flow", true), ("book and flow, a message", false)] {
+        group.bench_function(label, |b| {
+            let routine = |(mut book, mut flow): (PriceBook, OrderFlow)| {
+                (run(&mut book, &mut flow, &stream.changes, every), book, flow)
             };
             b.iter_batched(|| start.clone(), routine, BatchSize::PerIteration);
         });
-        for (label, every) in [("book and flow", true), ("book and flow, a message", false)] {
-            group.bench_function(label, |b| {
-                let routine = |(mut book, mut flow): (PriceBook, OrderFlow)| {
-                    (run(&mut book, &mut flow, &stream.changes, every), book, flow)
-                };
-                b.iter_batched(|| start.clone(), routine, BatchSize::PerIteration);
-            });
-        }
-        group.finish();
     }
+    group.finish();
 }
 
 criterion_group!(benches, flow);
