@@ -56,7 +56,9 @@ __all__ = [
     "__version__",
     "crosses",
     "current_protocol",
+    "decayed_sums",
     "feedback",
+    "first_fills",
     "follow",
     "hawkes_simulate",
     "highest_base_fee",
@@ -1915,4 +1917,24 @@ def kalman_hedge(
     """Beta, alpha, innovation, its variance and beta's variance at every step, and the log-likelihood.
 
     `crossbook.study.kalman_hedge` is the comfortable way. Raises `DataError`.
+    """
+
+def decayed_sums(
+    times: NDArray[np.int64], values: NDArray[np.float64], at: NDArray[np.int64], decays: NDArray[np.int64], /
+) -> NDArray[np.float64]:
+    """``[at, decays]``: the sum of ``value · exp(-(t - time) / decay)`` over events up to each ``t`` of `at`.
+
+    All times in ns. Raises `DataError`.
+    """
+
+def first_fills(
+    orders: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int8], NDArray[np.float64], NDArray[np.float64]],
+    trades: tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.int8]],
+    touches: tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]],
+    /,
+) -> NDArray[np.int64]:
+    """When orders that were not there would have been filled (ns), -1 where they would not.
+
+    Orders: from (exclusive), until (inclusive), side, price, size ahead; trades: time, price, size, aggressor's side;
+    touches: time, bid, ask (NaN: unknown). `crossbook.study.advice` is the comfortable way. Raises `DataError`.
     """

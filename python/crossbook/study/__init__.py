@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from crossbook.study.advice import advice, forecast_trades, forecast_trades_summary
+from crossbook.study.anticipation import anticipation_features, anticipation_outcomes
 from crossbook.study.arbitrage import Surfaces, receive_only
 from crossbook.study.clocks import clock_path, clocks, impute_times
 from crossbook.study.convergence import (
@@ -18,6 +20,8 @@ from crossbook.study.convergence import (
 from crossbook.study.crosses import cross_ladder, cross_share, crosses, default_fair_basis, find_crosses
 from crossbook.study.discovery import Discovery, aligned_prices, half_life, price_discovery, rolling_discovery
 from crossbook.study.execution import almgren_chriss, efficient_frontier, obizhaeva_wang, schedule_cost
+from crossbook.study.forecast import forecast_scores, purged_splits, reliability, walk_forward
+from crossbook.study.forecasters import Boosted, Forecaster, Ridge
 from crossbook.study.hawkes import (
     HawkesFit,
     fit_hawkes,
@@ -74,20 +78,26 @@ from crossbook.study.vecm import Var, Vecm, cointegration, lag_order, var, vecm
 from crossbook.study.vpin import vpin
 
 __all__ = [
+    "Boosted",
     "Discovery",
+    "Forecaster",
     "HawkesFit",
     "Network",
+    "Ridge",
     "Study",
     "Surfaces",
     "Twins",
     "Var",
     "Vecm",
     "adverse_selection",
+    "advice",
     "against_twin",
     "aggressor_orders",
     "aligned_prices",
     "almgren_chriss",
     "amihud",
+    "anticipation_features",
+    "anticipation_outcomes",
     "backtest_pair",
     "backtest_summary",
     "band_excursions",
@@ -116,6 +126,9 @@ __all__ = [
     "fit_ou",
     "flow_bars",
     "flow_regression",
+    "forecast_scores",
+    "forecast_trades",
+    "forecast_trades_summary",
     "half_life",
     "hawkes_forecast",
     "hawkes_intensity",
@@ -153,6 +166,7 @@ __all__ = [
     "prevailing_quotes",
     "price_discovery",
     "propagator",
+    "purged_splits",
     "queue_imbalance",
     "queue_imbalance_curve",
     "quote_flow",
@@ -161,6 +175,7 @@ __all__ = [
     "race_messages",
     "race_summary",
     "receive_only",
+    "reliability",
     "response",
     "responses",
     "roll_spread",
@@ -181,5 +196,6 @@ __all__ = [
     "var",
     "vecm",
     "vpin",
+    "walk_forward",
     "zeng_lee",
 ]

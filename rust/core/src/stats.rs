@@ -5,6 +5,7 @@
 
 use thiserror::Error;
 
+pub mod decay;
 pub mod feedback;
 pub mod flow;
 pub mod hawkes;
@@ -12,6 +13,7 @@ pub mod kalman;
 pub mod lead_lag;
 pub mod moments;
 pub mod ou;
+pub mod posting;
 pub mod random;
 pub mod response;
 pub mod rolling;

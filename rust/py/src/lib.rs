@@ -16,6 +16,7 @@ mod placement;
 mod pool;
 mod route;
 mod stats;
+mod stats_anticipation;
 mod stats_discovery;
 mod stats_flow;
 mod stats_hawkes;
@@ -61,6 +62,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     exchange::register(m)?;
     pool::register(m)?;
     stats::register(m)?;
+    stats_anticipation::register(m)?;
     stats_hawkes::register(m)?;
     stats_flow::register(m)?;
     stats_pairs::register(m)?;
