@@ -11,7 +11,7 @@ from tests.test_anticipation import MS, touches
 
 from crossbook.errors import DataError
 from crossbook.study import advice, forecast_trades, forecast_trades_summary
-from crossbook.study.parts_anticipation import part
+from crossbook.study.parts.anticipation import part
 from crossbook.viz import anticipation_plots as plots
 from crossbook.viz import to_svg
 
@@ -238,20 +238,18 @@ def test_the_part_has_rows_with_intervals_plots_that_draw_and_a_sentence() -> No
         assert value is None or math.isfinite(value), measure
         assert (lo is None) == (hi is None) == (bounds is None), measure
         assert lo is None or lo <= value <= hi, measure
-    r2 = next(row for row in found.rows if row[1] == "R² over 1000 ms, against no change")
-    assert r2[3] > 0
+    assert found.rows[0][1] == "share of squared moves forecast over 1000 ms, against no change"
+    assert found.rows[0][3] > 0
     assert set(found.frames) == {"forecasts", "forecast_scores", "reliability", "forecast_trades", "advice"}
-    assert len(found.plots) == 3
-    assert all(to_svg(plot).startswith("<svg") for plot in found.plots)
+    assert len(found.charts) == 3
+    assert all(to_svg(plot).startswith("<svg") for plot in found.charts)
     assert found.sentence.endswith(".")
     assert "of its directions" in found.sentence
 
 
-def test_too_short_a_capture_is_said_not_forecast() -> None:
-    found = part(study(seconds=4.0))  # type: ignore[arg-type]
-    assert found.rows[0][2] is None
-    assert found.sentence.startswith("Nothing was forecast: expected")
-    assert (found.plots, found.frames) == ([], {})
+def test_too_short_a_capture_is_refused_with_its_reason() -> None:
+    with pytest.raises(DataError, match=r"expected at least 50 rows to train on"):
+        part(study(seconds=4.0))  # type: ignore[arg-type]
 
 
 def test_plots_of_nothing_say_so() -> None:

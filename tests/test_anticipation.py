@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -73,7 +74,7 @@ def slow_flow(shown: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Cont, Kukanov & Stoikov (2014), section 2.1, row by row."""
     found = []
     rows = shown.rows(named=True)
-    for old, new in zip(rows, rows[1:], strict=False):
+    for old, new in pairwise(rows):
         if None in old.values() or None in new.values():
             continue
         flow = (new["bid"] >= old["bid"]) * new["bid_size"] - (new["bid"] <= old["bid"]) * old["bid_size"]

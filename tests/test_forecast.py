@@ -161,7 +161,7 @@ def test_without_scikit_learn_the_extra_is_named(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_study_does_not_load_scikit_learn() -> None:
-    code = "import sys, crossbook.study.parts_anticipation; print('sklearn' in sys.modules)"
+    code = "import sys, crossbook.study.parts.anticipation; print('sklearn' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
 
 
