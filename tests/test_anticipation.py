@@ -142,7 +142,7 @@ def test_a_deviation_is_what_a_fine_integral_over_the_past_gives() -> None:
 @given(st.integers(0, 10**6), st.integers(300, 2_700), st.sampled_from(["recv", "event"]))
 def test_features_do_not_know_the_future(seed: int, cut_ms: int, clock: str) -> None:
     frames = market(seed, rows=80)
-    at = np.arange(100, cut_ms + 1, 97) * MS
+    at = np.unique([*range(100, cut_ms, 97), cut_ms]) * MS
     rng = np.random.default_rng(seed)
     before = anticipation_features(*frames, at=at, clock=clock)  # type: ignore[arg-type]
     changed = []
@@ -154,7 +154,10 @@ def test_features_do_not_know_the_future(seed: int, cut_ms: int, clock: str) -> 
             pl.col("ts_recv", "ts_event"),
             *(future[c].gather(rng.permutation(future.height)) for c in future.columns if not c.startswith("ts")),
         ).with_columns(pl.col("^.*size$") * 7)
-        changed.append(pl.concat([past, mixed]))
+        # And something wild, on both clocks, a nanosecond after the last decision.
+        prices = [c for c in ("bid", "ask", "price") if c in frame.columns]
+        wild = frame.head(1).with_columns(pl.col(prices) * 1.5, pl.lit(cut_ms * MS + 1, pl.Int64).alias(f"ts_{clock}"))
+        changed.append(pl.concat([past, wild, mixed]))
     assert anticipation_features(*changed, at=at, clock=clock).equals(before)  # type: ignore[arg-type]
     alone = [frame.filter(pl.col(f"ts_{clock}") <= cut_ms * MS) for frame in frames]
     assert anticipation_features(*alone, at=at, clock=clock).equals(before)  # type: ignore[arg-type]
@@ -178,6 +181,13 @@ def test_fills_of_one_order_are_one_order_counted_at_the_first() -> None:
     assert (found["primary_buys_1e+06"] * 1e3).to_list() == pytest.approx([1.0, 1.0, 1.0], rel=1e-3)
     assert (found["primary_sells_1e+06"] * 1e3).to_list() == pytest.approx([0.0, 0.0, 2.0], rel=1e-3)
     assert found["primary_flow_1e+06"].to_list() == pytest.approx([3.0, 7.0, 5.0], rel=1e-3)
+
+
+def test_venues_that_were_never_watched_together_give_no_rows() -> None:
+    early = touches([(1, 99, 1, 101, 1), (100, 99, 1, 101, 1)])
+    late = touches([(1_000, 99, 1, 101, 1), (2_000, 99, 1, 101, 1)])
+    for pair in ((early, late), (late, early)):
+        assert anticipation_features(pair[0], NO_TRADES, pair[1], NO_TRADES).is_empty()
 
 
 def test_decisions_wait_until_both_are_known_and_end_with_the_first_to_end() -> None:

@@ -76,6 +76,20 @@ def scores(pair: tuple[pl.DataFrame, pl.DataFrame], columns: list[str] | None) -
     return forecast_scores(found).row(0, named=True)
 
 
+def ideal_scores(pair: tuple[pl.DataFrame, pl.DataFrame]) -> dict[str, float]:
+    """The scores of the best forecast of the follower: `(1 - φ^m) z`, nothing of it fitted."""
+    primary, secondary = (np.log((frame["bid"] + frame["ask"]).to_numpy()) for frame in pair)
+    at = np.arange(100, primary.size, 10)
+    gap = (primary - secondary)[at] * 1e4
+    known = pl.DataFrame({"ts": pair[1]["ts_recv"].gather(at), "forecast": (1 - PULL**AHEAD) * gap})
+    outcomes = anticipation_outcomes(known["ts"], pair[1], horizons_ms=(HORIZON_MS,))
+    nothing = [pl.lit(None, pl.Float64).alias(name) for name in ("own_forecast", "probability_up")]
+    rows = outcomes.join(known, on="ts").with_columns(
+        *nothing, outcome="move_bp", null_forecast=pl.lit(0.0), fold=pl.lit(0)
+    )
+    return forecast_scores(rows).row(0, named=True)
+
+
 def quiet_market(rng: np.random.Generator, seconds: float = 300.0) -> tuple[pl.DataFrame, pl.DataFrame]:
     """A touch that never moves, one unit shown on each side, each hit by single units twice a second."""
     times = np.arange(0, round(seconds * 1000), 100) * MS + MS
@@ -98,11 +112,13 @@ def run(count: int, seed: int) -> dict[str, float]:
     r2 = follower_r2()
     for number in range(count):
         rng = np.random.default_rng([seed, number])
-        row = scores(follower(rng), COLUMNS)
+        pair = follower(rng)
+        row = scores(pair, COLUMNS)
         note("R², a follower", row, "r2", r2)
-        note("slope, a follower", row, "slope", 1.0)
         # Both normal with correlation √R²: the orthant probability (Sheppard 1899).
         note("hit rate, a follower", row, "hit", 0.5 + math.asin(math.sqrt(r2)) / math.pi)
+        # Fitted weights are off by as much as the interval of their slope is wide; of the right ones it is 1.
+        note("slope, the right weights", ideal_scores(pair), "slope", 1.0)
         pair = copy(rng)
         note("R², a late copy", scores(pair, COLUMNS), "r2", LATE_MS / HORIZON_MS)
         # The same pair with its roles exchanged: the secondary is a martingale, whatever is known of both.

@@ -8,7 +8,7 @@ import polars as pl
 
 from crossbook.errors import DataError
 from crossbook.study.advice import advice, forecast_trades, forecast_trades_summary
-from crossbook.study.anticipation import HORIZONS_MS, anticipation_features, anticipation_outcomes
+from crossbook.study.anticipation import HORIZONS_MS, TARGETS, anticipation_features, anticipation_outcomes
 from crossbook.study.forecast import forecast_scores, reliability, walk_forward
 from crossbook.study.forecasters import Ridge
 from crossbook.study.parts.part import INTERVAL, Part, Row
@@ -25,6 +25,7 @@ LATENCY_MS = 5.0
 """Assumed from a decision to the secondary's engine."""
 WORTH_MS = 1_000.0
 """The horizon that is traded and advised on."""
+MID = "move_bp"
 ZERO, OWN = "no change", "the secondary's own past"
 ENDS = ("", "_lo", "_hi")
 
@@ -42,6 +43,8 @@ CAPTION = (
 def part(study: Study) -> Part:
     """Forecasts of the secondary's mid over 10 ms to 10 s by `Ridge`, walked forward, and what they are worth.
 
+    The spread and the size at the touch are forecast over 1 s.
+
     Decisions every 100 ms (further apart in a long capture) on the study's clock. Trading and advice are over 1 s, with
     5 ms to the secondary's engine: trades with the study's taker fee and without fees, advice without fees, since a
     study knows no maker fee. Raises `DataError` where there is too little data for forecasts over 1 s.
@@ -49,7 +52,8 @@ def part(study: Study) -> Part:
     from crossbook.viz import anticipation_plots as plots
 
     frames = _frames(study)
-    scores, trades, table = (frames[name] for name in ("forecast_scores", "forecast_trades", "advice"))
+    every_score, trades, table = (frames[name] for name in ("forecast_scores", "forecast_trades", "advice"))
+    scores = every_score.filter(pl.col("target") == MID)
     at = scores.filter(pl.col("horizon_ms") == WORTH_MS).row(0, named=True)
     rows = [_row(HEADLINE[1], at, "r2", "%")]
     for one in scores.iter_rows(named=True):
@@ -57,6 +61,10 @@ def part(study: Study) -> Part:
             measure = f"share of squared moves forecast over {one['horizon_ms']:g} ms, against {what}"
             if measure != HEADLINE[1]:
                 rows.append(_row(measure, one, name, "%"))
+    for one in every_score.filter(pl.col("target") != MID).iter_rows(named=True):
+        name = {"spread_change_bp": "the spread", "depth_change": "the log of the size at the touch"}[one["target"]]
+        over = f"over {one['horizon_ms']:g} ms, against its own reversion"
+        rows.append(_row(f"share of squared changes of {name} forecast {over}", one, "r2", "%"))
     rows.append(_row(f"right directions over {WORTH_MS:g} ms, of moves", at | {"hit": at["hit_rate"]}, "hit", "%"))
     for one in trades.iter_rows(named=True):
         measure = f"net of a trade on it, {one['fee_bp']:g} bp fee a side, {one['latency_ms']:g} ms late"
@@ -117,11 +125,14 @@ def _frames(study: Study) -> dict[str, pl.DataFrame]:
     outcomes = anticipation_outcomes(features["ts"], s.touches, clock=study.clock)
     scores, worth = [], None
     reason: DataError | None = None
-    for horizon in HORIZONS_MS:
+    # The mid over every horizon; the spread and the size at the touch over the one that is traded.
+    rest = [(target, WORTH_MS) for target in TARGETS if target != MID]
+    for target, horizon in [*((MID, horizon) for horizon in HORIZONS_MS), *rest]:
         try:
             found = walk_forward(
                 features,
                 outcomes,
+                target=target,
                 horizon_ms=horizon,
                 model=Ridge(),
                 directions=horizon == WORTH_MS,
@@ -130,11 +141,11 @@ def _frames(study: Study) -> dict[str, pl.DataFrame]:
             )
         except DataError as error:
             # A short capture has no room for long horizons.
-            reason = error if horizon == WORTH_MS else reason
+            reason = error if (target, horizon) == (MID, WORTH_MS) else reason
             continue
         row = forecast_scores(found, block_s=study.block_s)
-        scores.append(row.select(pl.lit(horizon).alias("horizon_ms"), pl.all()))
-        worth = found if horizon == WORTH_MS else worth
+        scores.append(row.select(pl.lit(target).alias("target"), pl.lit(horizon).alias("horizon_ms"), pl.all()))
+        worth = found if (target, horizon) == (MID, WORTH_MS) else worth
     if worth is None:
         raise DataError(str(reason)) from reason
     fee = study.fees[s.instrument.name]
