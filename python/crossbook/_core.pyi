@@ -57,6 +57,7 @@ __all__ = [
     "crosses",
     "current_protocol",
     "decayed_sums",
+    "event_projections",
     "feedback",
     "first_fills",
     "follow",
@@ -77,6 +78,7 @@ __all__ = [
     "ou_simulate",
     "place",
     "pool_cycle",
+    "projections",
     "protocols",
     "response",
     "route_pools",
@@ -1609,6 +1611,41 @@ def lagged_moments(
     """Sums of products of ``extras(t), series(t), …, series(t - lags)`` over all rows that have them, and their count.
 
     Raises `DataError`.
+    """
+
+_Projections: TypeAlias = tuple[
+    NDArray[np.float64], NDArray[np.float64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]
+]
+
+def projections(
+    outcome: NDArray[np.float64],
+    regressors: Sequence[NDArray[np.float64]],
+    horizons: Sequence[int],
+    overlaps: Sequence[int],
+    /,
+    *,
+    base: int | None = None,
+) -> _Projections:
+    """Least squares of ``outcome(t + h) - outcome(t + base)`` on a constant and the regressors, a horizon each.
+
+    Coefficients ``[h, k + 1]`` (the constant first), their Newey-West covariances ``[h, k + 1, k + 1]`` over `overlaps`
+    rows, rows, sums of squared residuals and of squares of the outcome about its mean.
+    `crossbook.study.local_projections` is the comfortable way. Raises `DataError`.
+    """
+
+def event_projections(
+    event_times: NDArray[np.int64],
+    regressors: Sequence[NDArray[np.float64]],
+    times: NDArray[np.int64],
+    values: NDArray[np.float64],
+    offsets: Sequence[int],
+    widths: Sequence[int],
+    /,
+) -> tuple[_Projections, int]:
+    """The same of ``value(e + offset) - value(e before)`` at irregular times, errors overlapping within `widths` ns.
+
+    At last the number of events before which nothing was observed, which are dropped.
+    `crossbook.study.event_projections` is the comfortable way. Raises `DataError`.
     """
 
 def response(

@@ -14,6 +14,7 @@ pub mod lead_lag;
 pub mod moments;
 pub mod ou;
 pub mod posting;
+pub mod projections;
 pub mod random;
 pub mod response;
 pub mod rolling;
@@ -22,6 +23,7 @@ pub use feedback::{Feedback, feedback};
 pub use flow::{FlowRows, FlowScan, OrderFlow};
 pub use lead_lag::{Contrast, HayashiYoshida, LagGrid, Peak, Steps};
 pub use moments::{Moments, lagged_moments};
+pub use projections::{EventProjections, Overlap, Projection, event_projections, projections};
 pub use response::{Response, response};
 pub use rolling::RollingMedian;
 
@@ -67,6 +69,12 @@ pub enum StatsError {
     Empty {
         /// Which input.
         series: &'static str,
+    },
+    /// A regressor adds nothing: it is constant, or a combination of a constant and those before it.
+    #[error("expected regressors that are no combinations of each other and a constant, found that of index {column}")]
+    Singular {
+        /// Index of the regressor.
+        column: usize,
     },
     /// The lags, offsets or blocks make no grid.
     #[error("expected {expected}")]

@@ -21,6 +21,7 @@ mod stats_discovery;
 mod stats_flow;
 mod stats_hawkes;
 mod stats_pairs;
+mod stats_projections;
 mod table;
 mod tape;
 
@@ -66,5 +67,6 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     stats_hawkes::register(m)?;
     stats_flow::register(m)?;
     stats_pairs::register(m)?;
+    stats_projections::register(m)?;
     stats_discovery::register(m)
 }

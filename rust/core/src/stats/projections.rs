@@ -1,0 +1,377 @@
+//! Local projections: how a series answers to regressors at every horizon, with errors that count what overlaps.
+//!
+//! At horizon `h` the least squares of `y(t + h) − y(t + base)` on a constant and `x_1(t), …, x_k(t)` (Jordà 2005,
+//! "Estimation and inference of impulse responses by local projections", American Economic Review 95(1)). All horizons
+//! have the regressors in common, and their sums of products but for the rows that a longer horizon drops at the end:
+//! these are added up once, from the longest horizon to the shortest. The products with the outcomes are summed in one
+//! pass, chunk by chunk, while the regressors' rows are in the first cache.
+//!
+//! Errors are those of Newey & West (1987), "A simple, positive semi-definite, heteroskedasticity and autocorrelation
+//! consistent covariance matrix", Econometrica 55(3): see [`Overlap`].
+
+mod hac;
+mod solve;
+
+#[cfg(test)]
+mod tests;
+
+use super::moments::dot;
+use super::{MAX_SPAN, MAX_VALUES, StatsError, check, origin};
+use solve::Factor;
+
+/// Rows that are worked on at a time: they stay in the first cache, and partial sums keep rounding small.
+const CHUNK: usize = 512;
+
+/// A regressor whose part that the others (and the constant) do not explain is below this share of its variance is
+/// taken for a combination of them: fewer than six digits of its coefficient would be left.
+const LEAST_OWN: f64 = 1e-10;
+
+/// Which rows' errors may depend on each other. The weights are Bartlett's: they fall in a straight line from 1 to 0, so
+/// the covariance is a sum of outer products of sums over windows, and costs the same however wide these are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overlap<'a> {
+    /// Rows `l` apart with weight `1 − l/(L + 1)`. `L = 0`: each row alone, the errors of White (1980).
+    Rows(usize),
+    /// Rows at ascending times `t` with weight `max(0, 1 − |t_i − t_j| / width)`, in ns: for rows that are not evenly
+    /// spaced. Rows of one instant have weight 1.
+    Time(&'a [i64], i64),
+}
+
+/// What is known of one horizon.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Projection {
+    /// `[k + 1]`: the constant first, then a coefficient each regressor, in units of the outcome over those of it.
+    pub coefficients: Vec<f64>,
+    /// `[(k + 1)²]`, row by row: the covariance of the coefficients, without a small-sample factor.
+    pub covariance: Vec<f64>,
+    /// Rows that were used.
+    pub rows: usize,
+    /// Sum of squared residuals.
+    pub residual: f64,
+    /// Sum of squares of the outcome about its mean.
+    pub total: f64,
+}
+
+/// The outcome of one horizon: `later[t] − earlier[t]` for the first `later.len()` rows.
+struct Outcome<'a> {
+    later: &'a [f64],
+    earlier: Option<&'a [f64]>,
+}
+
+impl Outcome<'_> {
+    fn fill(&self, from: usize, out: &mut [f64]) {
+        out.copy_from_slice(&self.later[from..from + out.len()]);
+        if let Some(earlier) = self.earlier {
+            out.iter_mut().zip(&earlier[from..]).for_each(|(y, e)| *y -= e);
+        }
+    }
+}
+
+/// Local projections on evenly spaced rows: of `y(t + h) − y(t + base)`, or of `y(t + h)` without a base, on the
+/// regressors at `t`, for every horizon `h` with its number of overlapping rows `overlaps`.
+///
+/// The rows are those `t` for which `t + h`, and `t + base` if there is one, lie within the data. `k` regressors and
+/// `n` rows cost `O(n k²)` once and as much a horizon.
+///
+/// # Errors
+/// [`StatsError`] if there is no horizon or no regressor, a column differs in length or is not finite, there are no more
+/// rows than coefficients, or a regressor is constant or a combination of the others.
+pub fn projections(
+    y: &[f64],
+    regressors: &[&[f64]],
+    base: Option<i64>,
+    horizons: &[usize],
+    overlaps: &[usize],
+) -> Result<Vec<Projection>, StatsError> {
+    let n = y.len();
+    check_columns(y, regressors)?;
+    if horizons.len() != overlaps.len() {
+        return Err(StatsError::Lengths { series: "overlaps", times: horizons.len(), values: overlaps.len() });
+    }
+    let Some(&longest) = horizons.iter().max() else { return Err(StatsError::Empty { series: "horizons" }) };
+    let offset = |base: i64| usize::try_from(base.unsigned_abs()).unwrap_or(usize::MAX);
+    let first = base.map_or(0, |b| if b < 0 { offset(b) } else { 0 });
+    let after = base.map_or(0, |b| if b > 0 { offset(b) } else { 0 });
+    let reach = longest.max(after).checked_add(first);
+    if reach.and_then(|reach| n.checked_sub(reach)).is_none_or(|rows| rows <= regressors.len() + 1) {
+        return Err(StatsError::Grid { expected: "more rows after the longest horizon than coefficients" });
+    }
+    let regressors: Vec<&[f64]> = regressors.iter().map(|x| &x[first..]).collect();
+    let outcomes: Vec<Outcome> = horizons
+        .iter()
+        .map(|&h| {
+            let rows = n - first - h.max(after);
+            let earlier = base.map(|b| if b < 0 { &y[..rows] } else { &y[offset(b)..][..rows] });
+            Outcome { later: &y[first + h..][..rows], earlier }
+        })
+        .collect();
+    let overlaps: Vec<Overlap> = overlaps.iter().map(|&rows| Overlap::Rows(rows)).collect();
+    fit(&regressors, &outcomes, &overlaps)
+}
+
+/// What [`event_projections`] finds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EventProjections {
+    /// A projection for each offset.
+    pub projections: Vec<Projection>,
+    /// Events left out because nothing was observed before them.
+    pub dropped: usize,
+}
+
+/// Local projections at irregular times: of `value(e + τ) − value(e⁻)` on the events' regressors, for every offset `τ`.
+///
+/// `value(t)` is the last observation at or before `t`, `value(e⁻)` the last strictly before the event, as in
+/// [`response`](super::response()). The events of an offset are those whose window `[e, e + τ]` the series covers. Errors
+/// overlap within `widths` (ns, one for each offset, 1 or more) as in [`Overlap::Time`]. Times ascend, ties allowed;
+/// offsets are not negative.
+///
+/// # Errors
+/// As [`projections`], and if times or offsets descend, or times span more than [`MAX_SPAN`].
+pub fn event_projections(
+    event_times: &[i64],
+    regressors: &[&[f64]],
+    times: &[i64],
+    values: &[f64],
+    offsets: &[i64],
+    widths: &[i64],
+) -> Result<EventProjections, StatsError> {
+    check("series", times, values)?;
+    if event_times.is_empty() {
+        return Err(StatsError::Empty { series: "events" });
+    }
+    if regressors.is_empty() {
+        return Err(StatsError::Empty { series: "regressors" });
+    }
+    for x in regressors {
+        check("events", event_times, x)?;
+    }
+    if offsets.len() != widths.len() {
+        return Err(StatsError::Lengths { series: "widths", times: offsets.len(), values: widths.len() });
+    }
+    let (Some(&lowest), Some(&highest)) = (offsets.first(), offsets.last()) else {
+        return Err(StatsError::Empty { series: "offsets" });
+    };
+    if lowest < 0 || highest > MAX_SPAN || !offsets.is_sorted() {
+        return Err(StatsError::Grid { expected: "ascending offsets of 0 to 2^60 ns" });
+    }
+    if !widths.iter().all(|width| (1..=MAX_SPAN).contains(width)) {
+        return Err(StatsError::Grid { expected: "widths of 1 to 2^60 ns" });
+    }
+    if offsets.len().checked_mul(event_times.len()).is_none_or(|size| size > MAX_VALUES) {
+        return Err(StatsError::Grid { expected: "at most 2^27 values of events times offsets" });
+    }
+    let origin = origin(event_times, times)?;
+    let first = event_times.partition_point(|&event| event <= times[0]);
+    let known = &event_times[first..];
+    let mut next = 0;
+    let before: Vec<f64> = known
+        .iter()
+        .map(|&event| {
+            next += times[next..].partition_point(|&time| time < event);
+            values[next - 1] // an observation lies strictly before each of them
+        })
+        .collect();
+    let last = times[times.len() - 1] - origin;
+    let outcomes: Vec<Vec<f64>> = offsets
+        .iter()
+        .map(|&offset| {
+            let mut next = 0;
+            let covered = known.iter().zip(&before).take_while(|&(&event, _)| event - origin + offset <= last);
+            covered
+                .map(|(&event, before)| {
+                    let at = event - origin + offset;
+                    while next < times.len() && times[next] - origin <= at {
+                        next += 1;
+                    }
+                    values[next - 1] - before
+                })
+                .collect()
+        })
+        .collect();
+    if outcomes.iter().map(Vec::len).min().unwrap_or(0) <= regressors.len() + 1 {
+        return Err(StatsError::Grid { expected: "more events that the series covers than coefficients" });
+    }
+    let regressors: Vec<&[f64]> = regressors.iter().map(|x| &x[first..]).collect();
+    let relative: Vec<i64> = known.iter().map(|event| event - origin).collect();
+    let outcomes: Vec<Outcome> = outcomes.iter().map(|later| Outcome { later, earlier: None }).collect();
+    let overlaps: Vec<Overlap> = widths.iter().map(|&width| Overlap::Time(&relative, width)).collect();
+    Ok(EventProjections { projections: fit(&regressors, &outcomes, &overlaps)?, dropped: first })
+}
+
+fn check_columns(y: &[f64], regressors: &[&[f64]]) -> Result<(), StatsError> {
+    if y.is_empty() {
+        return Err(StatsError::Empty { series: "outcome" });
+    }
+    if regressors.is_empty() {
+        return Err(StatsError::Empty { series: "regressors" });
+    }
+    for x in regressors {
+        if x.len() != y.len() {
+            return Err(StatsError::Lengths { series: "regressors", times: y.len(), values: x.len() });
+        }
+    }
+    for (series, x) in std::iter::once(("outcome", y)).chain(regressors.iter().map(|&x| ("regressors", x))) {
+        if let Some(index) = x.iter().position(|value| !value.is_finite()) {
+            return Err(StatsError::NotFinite { series, index });
+        }
+    }
+    Ok(())
+}
+
+/// Regressors about their means in units of their deviation, so that their products are correlations: a price of 60,000
+/// that moves by 1 loses no digits beside a constant.
+struct Standard {
+    columns: Vec<Vec<f64>>,
+    means: Vec<f64>,
+    scales: Vec<f64>,
+}
+
+impl Standard {
+    #[allow(clippy::cast_precision_loss)] // rows
+    fn new(regressors: &[&[f64]], rows: usize) -> Result<Self, StatsError> {
+        let mut found = Self { columns: Vec::new(), means: Vec::new(), scales: Vec::new() };
+        for (index, x) in regressors.iter().enumerate() {
+            // Twice, so that the mean of what is left is 0 however large the first was.
+            let rough = sum(&x[..rows]) / rows as f64;
+            let mut column: Vec<f64> = x.iter().map(|value| value - rough).collect();
+            let rest = sum(&column[..rows]) / rows as f64;
+            column.iter_mut().for_each(|value| *value -= rest);
+            let scale = (dot(&column[..rows], &column[..rows]) / rows as f64).sqrt();
+            // Of a constant only rounding is left.
+            if !(scale.is_finite() && scale > 1e-13 * rough.abs() && scale > 0.0) {
+                return Err(StatsError::Singular { column: index });
+            }
+            column.iter_mut().for_each(|value| *value /= scale);
+            found.columns.push(column);
+            found.means.push(rough + rest);
+            found.scales.push(scale);
+        }
+        Ok(found)
+    }
+}
+
+#[allow(clippy::cast_precision_loss)] // rows
+fn fit(regressors: &[&[f64]], outcomes: &[Outcome], overlaps: &[Overlap]) -> Result<Vec<Projection>, StatsError> {
+    let size = regressors.len() + 1;
+    if size.checked_mul(size).and_then(|cells| cells.checked_mul(outcomes.len())).is_none_or(|all| all > MAX_VALUES) {
+        return Err(StatsError::Grid { expected: "at most 2^27 covariances of coefficients and horizons" });
+    }
+    let longest = outcomes.iter().map(|outcome| outcome.later.len()).max().unwrap_or(0);
+    let common = outcomes.iter().map(|outcome| outcome.later.len()).min().unwrap_or(0);
+    let regressors: Vec<&[f64]> = regressors.iter().map(|x| &x[..longest]).collect();
+    let standard = Standard::new(&regressors, common)?;
+    let z = &standard.columns;
+
+    // From the longest horizon, which has the fewest rows, to the shortest: rows are only added.
+    let mut order: Vec<usize> = (0..outcomes.len()).collect();
+    order.sort_by_key(|&h| outcomes[h].later.len());
+    let mut products = vec![0.0; size * size];
+    let mut summed = 0;
+    let mut factors: Vec<Option<Factor>> = outcomes.iter().map(|_| None).collect();
+    for &h in &order {
+        let rows = outcomes[h].later.len();
+        add_products(&mut products, z, summed, rows);
+        summed = rows;
+        factors[h] = Some(Factor::new(&products, size, rows as f64 * LEAST_OWN)?);
+    }
+    let right = right_sides(z, outcomes);
+
+    let mut work = hac::Work::new(size);
+    let mut found = Vec::with_capacity(outcomes.len());
+    for (((outcome, factor), right), &overlap) in outcomes.iter().zip(&factors).zip(&right).zip(overlaps) {
+        let Some(factor) = factor else { continue }; // every one has been made
+        let rows = outcome.later.len();
+        let mut coefficients = factor.solve(&right[..size]);
+        let scores = hac::covariance(&mut work, z, outcome, &coefficients, overlap);
+        // One step of refinement: what the residuals still have in common with the regressors.
+        let rest = factor.solve(&scores.sums);
+        coefficients.iter_mut().zip(&rest).for_each(|(one, rest)| *one += rest);
+        let mut covariance = factor.sandwich(&scores.matrix);
+        standard.back(&mut coefficients, &mut covariance);
+        let mean = right[0] / rows as f64;
+        let total = (right[size] - rows as f64 * mean * mean).max(0.0);
+        found.push(Projection { coefficients, covariance, rows, residual: scores.residual, total });
+    }
+    Ok(found)
+}
+
+/// Adds the products of rows `from..to` of the constant and `z`, the upper half by row.
+fn add_products(products: &mut [f64], z: &[Vec<f64>], from: usize, to: usize) {
+    let size = z.len() + 1;
+    for start in (from..to).step_by(CHUNK) {
+        let rows = start..(start + CHUNK).min(to);
+        #[allow(clippy::cast_precision_loss)] // at most a chunk
+        let count = rows.len() as f64;
+        products[0] += count;
+        for a in 1..size {
+            let x = &z[a - 1][rows.clone()];
+            products[a] += sum(x);
+            for b in a..size {
+                products[a * size + b] += dot(x, &z[b - 1][rows.clone()]);
+            }
+        }
+    }
+}
+
+/// For each outcome its sum, its products with `z`, and at last its sum of squares.
+fn right_sides(z: &[Vec<f64>], outcomes: &[Outcome]) -> Vec<Vec<f64>> {
+    let size = z.len() + 1;
+    let mut right = vec![vec![0.0; size + 1]; outcomes.len()];
+    let most = outcomes.iter().map(|outcome| outcome.later.len()).max().unwrap_or(0);
+    let mut buffer = [0.0; CHUNK];
+    for start in (0..most).step_by(CHUNK) {
+        for (outcome, sums) in outcomes.iter().zip(&mut right) {
+            let end = (start + CHUNK).min(outcome.later.len());
+            if start >= end {
+                continue;
+            }
+            let y = &mut buffer[..end - start];
+            outcome.fill(start, y);
+            sums[0] += sum(y);
+            for (cell, x) in sums[1..size].iter_mut().zip(z) {
+                *cell += dot(y, &x[start..end]);
+            }
+            sums[size] += dot(y, y);
+        }
+    }
+    right
+}
+
+impl Standard {
+    /// From units of deviations about means to those of the columns.
+    fn back(&self, coefficients: &mut [f64], covariance: &mut [f64]) {
+        let size = coefficients.len();
+        for a in 1..size {
+            let scale = self.scales[a - 1];
+            coefficients[a] /= scale;
+            for b in 0..size {
+                covariance[a * size + b] /= scale;
+                covariance[b * size + a] /= scale;
+            }
+        }
+        // constant = constant about the means − Σ mean · coefficient
+        for (a, mean) in (1..size).zip(&self.means) {
+            coefficients[0] -= mean * coefficients[a];
+            for b in 0..size {
+                covariance[b] -= mean * covariance[a * size + b];
+            }
+        }
+        let row: Vec<f64> = covariance[..size].to_vec();
+        let mut own = row[0];
+        for (a, mean) in (1..size).zip(&self.means) {
+            own -= mean * row[a];
+            covariance[a * size] = row[a];
+        }
+        covariance[0] = own;
+    }
+}
+
+/// The sum, in eight sums at a time.
+fn sum(x: &[f64]) -> f64 {
+    let (eights, rest) = x.as_chunks::<8>();
+    let mut sums = [0.0; 8];
+    for eight in eights {
+        sums.iter_mut().zip(eight).for_each(|(sum, value)| *sum += value);
+    }
+    sums.iter().sum::<f64>() + rest.iter().sum::<f64>()
+}
