@@ -388,14 +388,15 @@ def _fit(design: _Design, shocks: list[Floats], names: list[str], base: int | No
     else:
         overlaps = [2 * max(h, base or 0) + rule for h in design.horizons]
     try:
-        effects, covariances, used, *_ = _core.projections(y, regressors, design.horizons, overlaps, base=base)
+        effects, covariances, used, *_ = _core.projections(
+            y, regressors, design.horizons, overlaps, base=base, wanted=len(names)
+        )
     except DataError as error:
         raise DataError(f"{error}; regressors: {', '.join([*names, *design.control_names])}") from None
     freedom = used - len(regressors) - 1
     scaled = covariances * (used / freedom)[:, None, None]
-    many = slice(1, len(names) + 1)
     return _Fit(
-        effects[:, many], scaled[:, many, many], used, freedom, overlaps, design.horizons, design.step_ms
+        effects[:, 1 : len(names) + 1], scaled, used, freedom, overlaps, design.horizons, design.step_ms
     )
 
 

@@ -15,14 +15,14 @@ type Found<'py> = (
     Bound<'py, PyArray1<f64>>,
 );
 
-fn arrays<'py>(py: Python<'py>, found: &[Projection], size: usize) -> PyResult<Found<'py>> {
+fn arrays<'py>(py: Python<'py>, found: &[Projection], size: usize, wanted: usize) -> PyResult<Found<'py>> {
     let flat = |part: fn(&Projection) -> &[f64]| found.iter().flat_map(part).copied().collect::<Vec<_>>();
     let rows: Vec<i64> = found.iter().map(|one| (one.rows as u64).cast_signed()).collect();
     let residual: Vec<f64> = found.iter().map(|one| one.residual).collect();
     let total: Vec<f64> = found.iter().map(|one| one.total).collect();
     Ok((
         flat(|one| &one.coefficients).into_pyarray(py).reshape([found.len(), size])?,
-        flat(|one| &one.covariance).into_pyarray(py).reshape([found.len(), size, size])?,
+        flat(|one| &one.covariance).into_pyarray(py).reshape([found.len(), wanted, wanted])?,
         rows.into_pyarray(py),
         residual.into_pyarray(py),
         total.into_pyarray(py),
@@ -31,8 +31,8 @@ fn arrays<'py>(py: Python<'py>, found: &[Projection], size: usize) -> PyResult<F
 
 /// Local projections on evenly spaced rows.
 #[pyfunction]
-#[pyo3(signature = (outcome, regressors, horizons, overlaps, /, *, base = None))]
-#[allow(clippy::needless_pass_by_value)] // PyO3 hands over owned lists
+#[pyo3(signature = (outcome, regressors, horizons, overlaps, /, *, base = None, wanted = None))]
+#[allow(clippy::needless_pass_by_value, clippy::too_many_arguments)] // PyO3 hands over owned lists
 fn projections<'py>(
     py: Python<'py>,
     outcome: PyReadonlyArray1<'py, f64>,
@@ -40,11 +40,13 @@ fn projections<'py>(
     horizons: Vec<usize>,
     overlaps: Vec<usize>,
     base: Option<i64>,
+    wanted: Option<usize>,
 ) -> PyResult<Found<'py>> {
     let outcome = outcome.as_slice()?;
     let columns = regressors.iter().map(|column| column.as_slice()).collect::<Result<Vec<_>, _>>()?;
-    let found = py.detach(|| stats::projections(outcome, &columns, base, &horizons, &overlaps));
-    arrays(py, &found.map_err(errors::data)?, columns.len() + 1)
+    let found = py.detach(|| stats::projections(outcome, &columns, base, &horizons, &overlaps, wanted));
+    let size = columns.len() + 1;
+    arrays(py, &found.map_err(errors::data)?, size, wanted.unwrap_or(size))
 }
 
 /// Local projections at irregular times; at last the number of events dropped.
@@ -64,7 +66,7 @@ fn event_projections<'py>(
     let columns = regressors.iter().map(|column| column.as_slice()).collect::<Result<Vec<_>, _>>()?;
     let found = py.detach(|| stats::event_projections(event_times, &columns, times, values, &offsets, &widths));
     let found = found.map_err(errors::data)?;
-    Ok((arrays(py, &found.projections, columns.len() + 1)?, found.dropped))
+    Ok((arrays(py, &found.projections, columns.len() + 1, columns.len() + 1)?, found.dropped))
 }
 
 /// Adds these functions to the extension module.

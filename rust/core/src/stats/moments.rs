@@ -94,7 +94,7 @@ pub fn lagged_moments(series: &[&[f64]], extras: &[&[f64]], lags: usize) -> Resu
 }
 
 /// The inner product, in eight sums at a time so that the processor can add them side by side.
-pub(super) fn dot(x: &[f64], y: &[f64]) -> f64 {
+fn dot(x: &[f64], y: &[f64]) -> f64 {
     let (x_eights, x_rest) = x.as_chunks::<8>();
     let (y_eights, y_rest) = y.as_chunks::<8>();
     let mut sums = [0.0; 8];

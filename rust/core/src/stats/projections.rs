@@ -10,13 +10,14 @@
 //! consistent covariance matrix", Econometrica 55(3): see [`Overlap`].
 
 mod hac;
+mod lanes;
 mod solve;
 
 #[cfg(test)]
 mod tests;
 
-use super::moments::dot;
 use super::{MAX_SPAN, MAX_VALUES, StatsError, check, origin};
+use lanes::{dot, sum};
 use solve::Factor;
 
 /// Rows that are worked on at a time: they stay in the first cache, and partial sums keep rounding small.
@@ -42,7 +43,8 @@ pub enum Overlap<'a> {
 pub struct Projection {
     /// `[k + 1]`: the constant first, then a coefficient each regressor, in units of the outcome over those of it.
     pub coefficients: Vec<f64>,
-    /// `[(k + 1)²]`, row by row: the covariance of the coefficients, without a small-sample factor.
+    /// `[(k + 1)²]`, row by row: the covariance of the coefficients, without a small-sample factor; of the first `m`
+    /// regressors alone, `[m²]`, where only these were asked for.
     pub covariance: Vec<f64>,
     /// Rows that were used.
     pub rows: usize,
@@ -71,7 +73,8 @@ impl Outcome<'_> {
 /// regressors at `t`, for every horizon `h` with its number of overlapping rows `overlaps`.
 ///
 /// The rows are those `t` for which `t + h`, and `t + base` if there is one, lie within the data. `k` regressors and
-/// `n` rows cost `O(n k²)` once and as much a horizon.
+/// `n` rows cost `O(n k²)` once and as much a horizon; `O(n k m)` a horizon if covariances are `wanted` of the first `m`
+/// regressors alone, as of a shock among controls.
 ///
 /// # Errors
 /// [`StatsError`] if there is no horizon or no regressor, a column differs in length or is not finite, there are no more
@@ -82,6 +85,7 @@ pub fn projections(
     base: Option<i64>,
     horizons: &[usize],
     overlaps: &[usize],
+    wanted: Option<usize>,
 ) -> Result<Vec<Projection>, StatsError> {
     let n = y.len();
     check_columns(y, regressors)?;
@@ -106,7 +110,7 @@ pub fn projections(
         })
         .collect();
     let overlaps: Vec<Overlap> = overlaps.iter().map(|&rows| Overlap::Rows(rows)).collect();
-    fit(&regressors, &outcomes, &overlaps)
+    fit(&regressors, &outcomes, &overlaps, wanted)
 }
 
 /// What [`event_projections`] finds.
@@ -195,7 +199,7 @@ pub fn event_projections(
     let relative: Vec<i64> = known.iter().map(|event| event - origin).collect();
     let outcomes: Vec<Outcome> = outcomes.iter().map(|later| Outcome { later, earlier: None }).collect();
     let overlaps: Vec<Overlap> = widths.iter().map(|&width| Overlap::Time(&relative, width)).collect();
-    Ok(EventProjections { projections: fit(&regressors, &outcomes, &overlaps)?, dropped: first })
+    Ok(EventProjections { projections: fit(&regressors, &outcomes, &overlaps, None)?, dropped: first })
 }
 
 fn check_columns(y: &[f64], regressors: &[&[f64]]) -> Result<(), StatsError> {
@@ -251,8 +255,18 @@ impl Standard {
 }
 
 #[allow(clippy::cast_precision_loss)] // rows
-fn fit(regressors: &[&[f64]], outcomes: &[Outcome], overlaps: &[Overlap]) -> Result<Vec<Projection>, StatsError> {
+fn fit(
+    regressors: &[&[f64]],
+    outcomes: &[Outcome],
+    overlaps: &[Overlap],
+    wanted: Option<usize>,
+) -> Result<Vec<Projection>, StatsError> {
     let size = regressors.len() + 1;
+    if wanted.is_some_and(|wanted| !(1..size).contains(&wanted)) {
+        return Err(StatsError::Grid {
+            expected: "covariances of one regressor or more, and of no more than there are",
+        });
+    }
     if size.checked_mul(size).and_then(|cells| cells.checked_mul(outcomes.len())).is_none_or(|all| all > MAX_VALUES) {
         return Err(StatsError::Grid { expected: "at most 2^27 covariances of coefficients and horizons" });
     }
@@ -276,18 +290,32 @@ fn fit(regressors: &[&[f64]], outcomes: &[Outcome], overlaps: &[Overlap]) -> Res
     }
     let right = right_sides(z, outcomes);
 
-    let mut work = hac::Work::new(size);
+    let mut work = hac::Work::new(wanted.unwrap_or(size));
     let mut found = Vec::with_capacity(outcomes.len());
     for (((outcome, factor), right), &overlap) in outcomes.iter().zip(&factors).zip(&right).zip(overlaps) {
         let Some(factor) = factor else { continue }; // every one has been made
         let rows = outcome.later.len();
         let mut coefficients = factor.solve(&right[..size]);
-        let scores = hac::covariance(&mut work, z, outcome, &coefficients, overlap);
+        let directions: Option<Vec<_>> = wanted.map(|wanted| (1..=wanted).map(|a| factor.column(a)).collect());
+        let given = hac::Rows { z, outcome, coefficients: &coefficients, directions: directions.as_deref() };
+        let scores = hac::covariance(&mut work, &given, overlap);
         // One step of refinement: what the residuals still have in common with the regressors.
-        let rest = factor.solve(&scores.sums);
-        coefficients.iter_mut().zip(&rest).for_each(|(one, rest)| *one += rest);
-        let mut covariance = factor.sandwich(&scores.matrix);
-        standard.back(&mut coefficients, &mut covariance);
+        let covariance = if let Some(wanted) = wanted {
+            coefficients[1..].iter_mut().zip(&scores.sums).for_each(|(one, rest)| *one += rest);
+            let mut covariance = scores.matrix;
+            for (at, cell) in covariance.iter_mut().enumerate() {
+                *cell /= standard.scales[at / wanted] * standard.scales[at % wanted];
+            }
+            standard.coefficients_back(&mut coefficients);
+            covariance
+        } else {
+            let rest = factor.solve(&scores.sums);
+            coefficients.iter_mut().zip(&rest).for_each(|(one, rest)| *one += rest);
+            let mut covariance = factor.sandwich(&scores.matrix);
+            standard.coefficients_back(&mut coefficients);
+            standard.covariance_back(&mut covariance, size);
+            covariance
+        };
         let mean = right[0] / rows as f64;
         let total = (right[size] - rows as f64 * mean * mean).max(0.0);
         found.push(Projection { coefficients, covariance, rows, residual: scores.residual, total });
@@ -339,11 +367,16 @@ fn right_sides(z: &[Vec<f64>], outcomes: &[Outcome]) -> Vec<Vec<f64>> {
 
 impl Standard {
     /// From units of deviations about means to those of the columns.
-    fn back(&self, coefficients: &mut [f64], covariance: &mut [f64]) {
-        let size = coefficients.len();
-        for a in 1..size {
-            let scale = self.scales[a - 1];
+    fn coefficients_back(&self, coefficients: &mut [f64]) {
+        for ((a, scale), mean) in (1..coefficients.len()).zip(&self.scales).zip(&self.means) {
             coefficients[a] /= scale;
+            coefficients[0] -= mean * coefficients[a];
+        }
+    }
+
+    /// The same of their covariance.
+    fn covariance_back(&self, covariance: &mut [f64], size: usize) {
+        for (a, scale) in (1..size).zip(&self.scales) {
             for b in 0..size {
                 covariance[a * size + b] /= scale;
                 covariance[b * size + a] /= scale;
@@ -351,7 +384,6 @@ impl Standard {
         }
         // constant = constant about the means − Σ mean · coefficient
         for (a, mean) in (1..size).zip(&self.means) {
-            coefficients[0] -= mean * coefficients[a];
             for b in 0..size {
                 covariance[b] -= mean * covariance[a * size + b];
             }
@@ -364,14 +396,4 @@ impl Standard {
         }
         covariance[0] = own;
     }
-}
-
-/// The sum, in eight sums at a time.
-fn sum(x: &[f64]) -> f64 {
-    let (eights, rest) = x.as_chunks::<8>();
-    let mut sums = [0.0; 8];
-    for eight in eights {
-        sums.iter_mut().zip(eight).for_each(|(sum, value)| *sum += value);
-    }
-    sums.iter().sum::<f64>() + rest.iter().sum::<f64>()
 }

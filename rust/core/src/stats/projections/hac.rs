@@ -6,7 +6,8 @@
 //! times the sum over windows becomes an integral over where a window starts, and its integrand changes only where a
 //! row enters or leaves.
 
-use super::{CHUNK, Outcome, Overlap, dot, sum};
+use super::lanes::{dot, dots, sum};
+use super::{CHUNK, Outcome, Overlap};
 
 /// Sums of scores `s(t) = (1, z(t)) u(t)` with residuals `u`.
 pub(super) struct Scores {
@@ -21,6 +22,7 @@ pub(super) struct Scores {
 /// Memory that is used again.
 pub(super) struct Work {
     residuals: [f64; CHUNK],
+    fitted: [f64; CHUNK],
     /// The last `L + 1` scores and then those of a chunk, by column.
     scores: Vec<Vec<f64>>,
     /// Sums over windows that end in the chunk, by column.
@@ -29,23 +31,77 @@ pub(super) struct Work {
 
 impl Work {
     pub(super) fn new(size: usize) -> Self {
-        Self { residuals: [0.0; CHUNK], scores: vec![Vec::new(); size], windows: vec![[0.0; CHUNK]; size] }
+        Self {
+            residuals: [0.0; CHUNK],
+            fitted: [0.0; CHUNK],
+            scores: vec![Vec::new(); size],
+            windows: vec![[0.0; CHUNK]; size],
+        }
     }
 }
 
-pub(super) fn covariance(
-    work: &mut Work,
-    z: &[Vec<f64>],
-    outcome: &Outcome,
-    coefficients: &[f64],
-    overlap: Overlap,
-) -> Scores {
-    let size = coefficients.len();
+/// What scores are made of.
+pub(super) struct Rows<'a> {
+    pub(super) z: &'a [Vec<f64>],
+    pub(super) outcome: &'a Outcome<'a>,
+    pub(super) coefficients: &'a [f64],
+    /// Combinations of the constant and `z` that take their place: then a score is what a row adds to a coefficient, and
+    /// few scores do where few coefficients' errors are asked for.
+    pub(super) directions: Option<&'a [Vec<f64>]>,
+}
+
+impl Rows<'_> {
+    fn size(&self) -> usize {
+        self.directions.map_or(self.coefficients.len(), <[_]>::len)
+    }
+
+    /// Residuals of the rows from `start`.
+    fn residuals(&self, u: &mut [f64], buffer: &mut [f64; CHUNK], start: usize) {
+        let fitted = &mut buffer[..u.len()];
+        combine(fitted, self.coefficients, self.z, start);
+        self.outcome.fill(start, u);
+        u.iter_mut().zip(fitted).for_each(|(u, fitted)| *u -= *fitted);
+    }
+
+    /// Score `a` of the rows from `start`.
+    fn score(&self, a: usize, out: &mut [f64], u: &[f64], start: usize) {
+        if let Some(directions) = self.directions {
+            combine(out, &directions[a], self.z, start);
+            out.iter_mut().zip(u).for_each(|(out, u)| *out *= u);
+        } else if let Some(a) = a.checked_sub(1) {
+            out.iter_mut().zip(u.iter().zip(&self.z[a][start..])).for_each(|(out, (u, x))| *out = u * x);
+        } else {
+            out.copy_from_slice(u);
+        }
+    }
+}
+
+/// `weights_0 + Σ weights_k z_k`, four columns at a time.
+fn combine(out: &mut [f64], weights: &[f64], z: &[Vec<f64>], start: usize) {
+    out.fill(weights[0]);
+    let rows = out.len();
+    let mut columns = z.iter().map(|x| &x[start..][..rows]).zip(&weights[1..]);
+    while let Some((a, wa)) = columns.next() {
+        let (Some((b, wb)), Some((c, wc)), Some((d, wd))) = (columns.next(), columns.next(), columns.next()) else {
+            break;
+        };
+        for ((((out, a), b), c), d) in out.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+            *out += (wa * a + wb * b) + (wc * c + wd * d);
+        }
+    }
+    let rest = z.len() / 4 * 4;
+    for (x, weight) in z[rest..].iter().zip(&weights[1 + rest..]) {
+        out.iter_mut().zip(&x[start..]).for_each(|(out, x)| *out += weight * x);
+    }
+}
+
+pub(super) fn covariance(work: &mut Work, rows: &Rows, overlap: Overlap) -> Scores {
+    let size = rows.size();
     let mut found = Scores { matrix: vec![0.0; size * size], sums: vec![0.0; size], residual: 0.0 };
     match overlap {
-        Overlap::Rows(0) => white(work, z, outcome, coefficients, &mut found),
-        Overlap::Rows(rows) => by_rows(work, z, outcome, coefficients, rows, &mut found),
-        Overlap::Time(times, width) => by_time(work, z, outcome, coefficients, (times, width), &mut found),
+        Overlap::Rows(0) => white(work, rows, &mut found),
+        Overlap::Rows(wide) => by_rows(work, rows, wide, &mut found),
+        Overlap::Time(times, width) => by_time(work, rows, (times, width), &mut found),
     }
     for a in 0..size {
         for b in 0..a {
@@ -55,56 +111,40 @@ pub(super) fn covariance(
     found
 }
 
-/// Residuals of the rows from `start`.
-fn residuals(u: &mut [f64], z: &[Vec<f64>], outcome: &Outcome, coefficients: &[f64], start: usize) {
-    outcome.fill(start, u);
-    let constant = coefficients[0];
-    u.iter_mut().for_each(|u| *u -= constant);
-    for (x, coefficient) in z.iter().zip(&coefficients[1..]) {
-        u.iter_mut().zip(&x[start..]).for_each(|(u, x)| *u -= coefficient * x);
-    }
-}
-
-fn times(out: &mut [f64], u: &[f64], x: &[f64]) {
-    out.iter_mut().zip(u.iter().zip(x)).for_each(|(out, (u, x))| *out = u * x);
-}
-
 fn add_outer(matrix: &mut [f64], columns: &[[f64; CHUNK]], rows: usize) {
     let size = columns.len();
     for (a, x) in columns.iter().enumerate() {
-        for (b, y) in columns.iter().enumerate().skip(a) {
-            matrix[a * size + b] += dot(&x[..rows], &y[..rows]);
+        let line = &mut matrix[a * size..][..size];
+        let mut b = a;
+        while b + 1 < size {
+            let [one, two] = dots(&x[..rows], &columns[b][..rows], &columns[b + 1][..rows]);
+            line[b] += one;
+            line[b + 1] += two;
+            b += 2;
+        }
+        if b < size {
+            line[b] += dot(&x[..rows], &columns[b][..rows]);
         }
     }
 }
 
-fn white(work: &mut Work, z: &[Vec<f64>], outcome: &Outcome, coefficients: &[f64], found: &mut Scores) {
-    let all = outcome.later.len();
+fn white(work: &mut Work, given: &Rows, found: &mut Scores) {
+    let all = given.outcome.later.len();
     for start in (0..all).step_by(CHUNK) {
         let rows = CHUNK.min(all - start);
         let u = &mut work.residuals[..rows];
-        residuals(u, z, outcome, coefficients, start);
+        given.residuals(u, &mut work.fitted, start);
         found.residual += dot(u, u);
-        work.windows[0][..rows].copy_from_slice(u);
-        for (column, x) in work.windows[1..].iter_mut().zip(z) {
-            times(&mut column[..rows], u, &x[start..]);
-        }
-        for (cell, column) in found.sums.iter_mut().zip(&work.windows) {
-            *cell += sum(&column[..rows]);
+        for (a, column) in work.windows.iter_mut().enumerate() {
+            given.score(a, &mut column[..rows], u, start);
+            found.sums[a] += sum(&column[..rows]);
         }
         add_outer(&mut found.matrix, &work.windows, rows);
     }
 }
 
-fn by_rows(
-    work: &mut Work,
-    z: &[Vec<f64>],
-    outcome: &Outcome,
-    coefficients: &[f64],
-    overlap: usize,
-    found: &mut Scores,
-) {
-    let all = outcome.later.len();
+fn by_rows(work: &mut Work, given: &Rows, overlap: usize, found: &mut Scores) {
+    let all = given.outcome.later.len();
     // Beyond all rows a wider window holds nothing more, but there are more of it.
     let held = overlap.min(all) + 1;
     // Before the first row and after the last there is nothing: scores of 0. The front is a whole number of chunks or a
@@ -126,14 +166,11 @@ fn by_rows(
         }
         let real = rows.min(all.saturating_sub(start));
         let u = &mut work.residuals[..real];
-        residuals(u, z, outcome, coefficients, start.min(all));
+        given.residuals(u, &mut work.fitted, start.min(all));
         found.residual += dot(u, u);
         for (a, column) in work.scores.iter_mut().enumerate() {
             let fresh = &mut column[filled..filled + rows];
-            match a.checked_sub(1) {
-                None => fresh[..real].copy_from_slice(u),
-                Some(a) => times(&mut fresh[..real], u, &z[a][start.min(all)..]),
-            }
+            given.score(a, &mut fresh[..real], u, start.min(all));
             fresh[real..].fill(0.0);
             found.sums[a] += sum(&fresh[..real]);
             // The window before the first of these, summed anew so that rounding does not pile up.
@@ -185,27 +222,19 @@ fn roll(out: &mut [f64], scores: &[f64], held: usize, begin: f64) {
 }
 
 #[allow(clippy::cast_precision_loss)] // spans in ns
-fn by_time(
-    work: &mut Work,
-    z: &[Vec<f64>],
-    outcome: &Outcome,
-    coefficients: &[f64],
-    (at, width): (&[i64], i64),
-    found: &mut Scores,
-) {
-    let (all, size) = (outcome.later.len(), coefficients.len());
+fn by_time(work: &mut Work, given: &Rows, (at, width): (&[i64], i64), found: &mut Scores) {
+    let (all, size) = (given.outcome.later.len(), given.size());
     for column in &mut work.scores {
         column.clear();
-        column.reserve(all);
+        column.resize(all, 0.0);
     }
     for start in (0..all).step_by(CHUNK) {
         let rows = CHUNK.min(all - start);
         let u = &mut work.residuals[..rows];
-        residuals(u, z, outcome, coefficients, start);
+        given.residuals(u, &mut work.fitted, start);
         found.residual += dot(u, u);
-        work.scores[0].extend_from_slice(u);
-        for (column, x) in work.scores[1..].iter_mut().zip(z) {
-            column.extend(u.iter().zip(&x[start..]).map(|(u, x)| u * x));
+        for (a, column) in work.scores.iter_mut().enumerate() {
+            given.score(a, &mut column[start..start + rows], u, start);
         }
     }
     for (cell, column) in found.sums.iter_mut().zip(&work.scores) {

@@ -45,6 +45,13 @@ impl Factor {
         x
     }
 
+    /// A column of `M⁻¹`.
+    pub(super) fn column(&self, at: usize) -> Vec<f64> {
+        let mut unit = vec![0.0; self.size];
+        unit[at] = 1.0;
+        self.solve(&unit)
+    }
+
     /// `M⁻¹ Ω M⁻¹` of a symmetric `Ω`, by row, symmetric to the last bit.
     pub(super) fn sandwich(&self, omega: &[f64]) -> Vec<f64> {
         let size = self.size;

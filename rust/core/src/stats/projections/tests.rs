@@ -90,7 +90,7 @@ proptest! {
         let x: Vec<&[f64]> = x.iter().map(Vec::as_slice).collect();
         let y: Vec<f64> = noise(&mut random, n, 5.0).iter().scan(0.0, |sum, e| { *sum += e; Some(*sum) }).collect();
         let overlaps: Vec<usize> = horizons.iter().map(|h| overlap + h).collect();
-        let found = projections(&y, &x, base, &horizons, &overlaps).unwrap();
+        let found = projections(&y, &x, base, &horizons, &overlaps, None).unwrap();
         for ((one, &h), &overlap) in found.iter().zip(&horizons).zip(&overlaps) {
             let at = |t: usize, offset: i64| usize::try_from(t as i64 + offset).ok().and_then(|t| y.get(t)).copied();
             let rows: Vec<(usize, f64)> = (0..n)
@@ -104,12 +104,20 @@ proptest! {
                 near(&one.coefficients, &vec![0.0; count + 1], 0.0);
                 continue;
             }
-            let first = rows[0].0;
+            let (first, x_all) = (rows[0].0, x.clone());
             let x: Vec<&[f64]> = x.iter().map(|x| &x[first..][..rows.len()]).collect();
             let (coefficients, covariance) = slow(&outcome, &x, bartlett(overlap));
             near(&one.coefficients, &coefficients, 1e-9);
             near(&one.covariance, &covariance, 1e-8);
             prop_assert_eq!(one.rows, rows.len());
+            for wanted in 1..=count {
+                let few = projections(&y, &x_all, base, &[h], &[overlap], Some(wanted)).unwrap();
+                near(&few[0].coefficients, &coefficients, 1e-9);
+                let size = count + 1;
+                let part: Vec<f64> =
+                    (0..wanted * wanted).map(|at| covariance[(at / wanted + 1) * size + at % wanted + 1]).collect();
+                near(&few[0].covariance, &part, 1e-8);
+            }
         }
     }
 
@@ -145,7 +153,7 @@ fn long_series_in_many_chunks_are_the_same_as_all_pairs() {
     let n = 1_700;
     let (x, y) = (noise(&mut random, n, 0.0), noise(&mut random, n, 0.0));
     for overlap in [0, 1, 511, 512, 700, 5_000] {
-        let found = projections(&y, &[&x], None, &[0], &[overlap]).unwrap();
+        let found = projections(&y, &[&x], None, &[0], &[overlap], None).unwrap();
         let (coefficients, covariance) = slow(&y, &[&x], bartlett(overlap));
         near(&found[0].coefficients, &coefficients, 1e-10);
         near(&found[0].covariance, &covariance, 1e-9);
@@ -158,7 +166,7 @@ fn a_large_mean_beside_small_moves_loses_no_digits() {
     let mut random = Random::new(5);
     let x: Vec<f64> = noise(&mut random, 500, 0.0).iter().map(|e| 60_000.0 + 1e-3 * e).collect();
     let y: Vec<f64> = x.iter().map(|x| 2.0 * (x - 60_000.0)).collect();
-    let found = projections(&y, &[&x], None, &[0], &[3]).unwrap();
+    let found = projections(&y, &[&x], None, &[0], &[3], None).unwrap();
     assert!((found[0].coefficients[1] - 2.0).abs() < 1e-9, "{:?}", found[0]);
     assert!((found[0].coefficients[0] + 120_000.0).abs() < 1e-4, "{:?}", found[0]);
     assert!(found[0].residual < 1e-20 * 500.0);
@@ -169,7 +177,7 @@ fn what_cannot_be_projected_is_refused_by_name() {
     let y = [1.0, 2.0, 4.0, 3.0, 5.0, 9.0];
     let x = [0.0, 1.0, 0.0, 2.0, 1.0, 5.0];
     let run = |y: &[f64], x: &[&[f64]], base, horizons: &[usize]| {
-        projections(y, x, base, horizons, &vec![0; horizons.len()]).err()
+        projections(y, x, base, horizons, &vec![0; horizons.len()], None).err()
     };
     assert_eq!(run(&y, &[&x], None, &[1]), None);
     assert_eq!(run(&[], &[&[]], None, &[0]), Some(StatsError::Empty { series: "outcome" }));
@@ -187,7 +195,11 @@ fn what_cannot_be_projected_is_refused_by_name() {
     for (base, horizon) in [(None, 4), (None, usize::MAX), (Some(-2), 2), (Some(i64::MIN), 0), (Some(i64::MAX), 0)] {
         assert!(matches!(run(&y, &[&x], base, &[horizon]), Some(StatsError::Grid { .. })), "{base:?} {horizon}");
     }
-    let overlaps = projections(&y, &[&x], None, &[0, 1], &[0]).err();
+    for wanted in [0, 2] {
+        let refused = projections(&y, &[&x], None, &[0], &[0], Some(wanted)).err();
+        assert!(matches!(refused, Some(StatsError::Grid { .. })), "{wanted}");
+    }
+    let overlaps = projections(&y, &[&x], None, &[0, 1], &[0], None).err();
     assert_eq!(overlaps, Some(StatsError::Lengths { series: "overlaps", times: 2, values: 1 }));
 }
 
