@@ -1630,9 +1630,9 @@ def projections(
     """Least squares of ``outcome(t + h) - outcome(t + base)`` on a constant and the regressors, a horizon each.
 
     Coefficients ``[h, k + 1]`` (the constant first), their Newey-West covariances ``[h, k + 1, k + 1]`` over `overlaps`
-    rows, rows, sums of squared residuals and of squares of the outcome about its mean. With `wanted` only covariances of
-    the first so many regressors, ``[h, wanted, wanted]``.
-    `crossbook.study.local_projections` is the comfortable way. Raises `DataError`.
+    rows, rows, sums of squared residuals and of squares of the outcome about its mean. With `wanted` only covariances
+    of the first so many regressors, ``[h, wanted, wanted]``. `crossbook.study.local_projections` is the comfortable
+    way. Raises `DataError`.
     """
 
 def event_projections(

@@ -22,6 +22,7 @@ from crossbook.study.discovery import Discovery, aligned_prices, half_life, pric
 from crossbook.study.execution import almgren_chriss, efficient_frontier, obizhaeva_wang, schedule_cost
 from crossbook.study.forecast import forecast_scores, purged_splits, reliability, walk_forward
 from crossbook.study.forecasters import Boosted, Forecaster, Ridge
+from crossbook.study.flow_rows import even_rows, flow_rows
 from crossbook.study.hawkes import (
     HawkesFit,
     fit_hawkes,
@@ -33,6 +34,7 @@ from crossbook.study.hawkes import (
     simulate_hawkes,
 )
 from crossbook.study.impact import amihud, fit_impact, impact_curve, kyle_lambda, order_impacts, trade_bars
+from crossbook.study.latency import connectivity, latency_at, publication_grid, response_on_latency, venue_delays
 from crossbook.study.lead_lag import lead_lag, lead_lag_ratio, lead_lag_summary
 from crossbook.study.lead_lag_network import Network, lead_lag_matrix, lead_lag_network
 from crossbook.study.lead_lag_parts import (
@@ -57,13 +59,16 @@ from crossbook.study.order_flow import (
 )
 from crossbook.study.ou import bertram, fit_ou, simulate_ou, zeng_lee
 from crossbook.study.prevailing import prevailing_quotes
+from crossbook.study.projections import event_projections, local_projections, permanent_and_temporary, split_projections
 from crossbook.study.propagator import propagator
 from crossbook.study.quotes import basis, basis_summary, decimals, quotes
 from crossbook.study.races import adverse_selection, find_races, race_messages, race_summary
+from crossbook.study.resilience import event_paths, resilience
 from crossbook.study.response import aggressor_orders, mid_moves, response, responses, touch_flow
 from crossbook.study.shares import information_shares, ordered_information_shares
 from crossbook.study.signing import sign_trades, signing_accuracy
 from crossbook.study.spreads import quoted_spread, roll_spread, spreads
+from crossbook.study.stale import stale_effect, stale_windows
 from crossbook.study.stat_arb import (
     backtest_pair,
     backtest_summary,
@@ -107,6 +112,7 @@ __all__ = [
     "clock_path",
     "clocks",
     "cointegration",
+    "connectivity",
     "cross_flow",
     "cross_ladder",
     "cross_share",
@@ -116,6 +122,9 @@ __all__ = [
     "default_fair_basis",
     "efficient_frontier",
     "engle_granger",
+    "even_rows",
+    "event_paths",
+    "event_projections",
     "feedback_twin",
     "find_crosses",
     "find_races",
@@ -129,6 +138,7 @@ __all__ = [
     "forecast_scores",
     "forecast_trades",
     "forecast_trades_summary",
+    "flow_rows",
     "half_life",
     "hawkes_forecast",
     "hawkes_intensity",
@@ -144,6 +154,7 @@ __all__ = [
     "kalman_hedge",
     "kyle_lambda",
     "lag_order",
+    "latency_at",
     "lead_lag",
     "lead_lag_by_size",
     "lead_lag_by_source",
@@ -155,6 +166,7 @@ __all__ = [
     "lead_lag_rolling",
     "lead_lag_steps",
     "lead_lag_summary",
+    "local_projections",
     "median_survival",
     "micro_price",
     "mid_moves",
@@ -163,10 +175,12 @@ __all__ = [
     "order_flow",
     "order_impacts",
     "ordered_information_shares",
+    "permanent_and_temporary",
     "prevailing_quotes",
     "price_discovery",
     "propagator",
     "purged_splits",
+    "publication_grid",
     "queue_imbalance",
     "queue_imbalance_curve",
     "quote_flow",
@@ -176,7 +190,9 @@ __all__ = [
     "race_summary",
     "receive_only",
     "reliability",
+    "resilience",
     "response",
+    "response_on_latency",
     "responses",
     "roll_spread",
     "rolling_discovery",
@@ -188,13 +204,17 @@ __all__ = [
     "signing_accuracy",
     "simulate_hawkes",
     "simulate_ou",
+    "split_projections",
     "spreads",
+    "stale_effect",
+    "stale_windows",
     "survival",
     "threshold_basis",
     "touch_flow",
     "trade_bars",
     "var",
     "vecm",
+    "venue_delays",
     "vpin",
     "walk_forward",
     "zeng_lee",

@@ -8,13 +8,14 @@ import numpy as np
 import polars as pl
 
 from crossbook.errors import DataError
+from crossbook.study.order_flow import quote_flow
 from crossbook.study.response import aggressor_orders, touch_flow
 from crossbook.study.series import Clock, on_clock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["even_rows", "flow_rows", "touch_imbalance"]
+__all__ = ["even_rows", "flow_rows"]
 
 MOST_ROWS = 100_000_000
 
@@ -31,9 +32,9 @@ def even_rows(
     """States and flows of several streams on one even grid of `step_ms`.
 
     At row time `ts`: of each state the last value at or before it, nulls passed over; of each flow the sum over
-    `(ts - step, ts]`, 0 where nothing came. A step shorter than the streams' own intervals only repeats states; a longer
-    one lets what happened within a step look simultaneous. Both maps give a column's name, its frame (with ``ts_recv``
-    or ``ts_event``) and the column there.
+    `(ts - step, ts]`, 0 where nothing came. A step shorter than the streams' own intervals only repeats states; a
+    longer one lets what happened within a step look simultaneous. Both maps give a column's name, its frame (with
+    ``ts_recv`` or ``ts_event``) and the column there.
 
     The first row is at the first whole step at which every state is known (not before `start`), the last at or before
     `end`, by default where the first of the streams ends. Columns: ``ts`` (ns of `clock`), then states and flows by
@@ -80,29 +81,6 @@ def even_rows(
     return pl.DataFrame(found)
 
 
-def touch_imbalance(touches: pl.DataFrame, /, *, clock: Clock = "recv") -> pl.DataFrame:
-    """Order-flow imbalance at the touch, a row a change: ``ts_recv, ts_event, ofi`` in the size's unit.
-
-    `e = 1{b ≥ b'} q_b − 1{b ≤ b'} q_b' − 1{a ≤ a'} q_a + 1{a ≥ a'} q_a'` of best bid `b`, ask `a` and their sizes, primes
-    for the quote before: what was added to the bid and taken from the ask. Cont, Kukanov & Stoikov (2014), "The price
-    impact of order book events", Journal of Financial Econometrics 12(1). Rows with a side unknown are left out. Raises
-    `DataError` if a column is missing.
-    """
-    names = ["bid", "bid_size", "ask", "ask_size"]
-    if missing := [name for name in names if name not in touches.columns]:
-        raise DataError(f"touches: missing columns {missing}")
-    rows = on_clock(touches, clock).drop_nulls(names)
-    bid, ask, bid_size, ask_size = (pl.col(name) for name in ("bid", "ask", "bid_size", "ask_size"))
-    zero = pl.lit(0.0)
-    flow = (
-        pl.when(bid >= bid.shift()).then(bid_size).otherwise(zero)
-        - pl.when(bid <= bid.shift()).then(bid_size.shift()).otherwise(zero)
-        - pl.when(ask <= ask.shift()).then(ask_size).otherwise(zero)
-        + pl.when(ask >= ask.shift()).then(ask_size.shift()).otherwise(zero)
-    )
-    return rows.select("ts_recv", "ts_event", ofi=flow)[1:]
-
-
 def flow_rows(
     primary_touches: pl.DataFrame,
     primary_trades: pl.DataFrame,
@@ -121,10 +99,10 @@ def flow_rows(
     Columns: ``ts``; of the secondary ``mid_bp`` (`1e4 ln mid`), ``spread_bp``, ``bid_size, ask_size`` at the touch, the
     numeric columns of `depth` whose names begin with ``bid_`` or ``ask_`` (depth by level or band, nulls passed over)
     and ``own_flow`` (buying less selling volume); of the primary, signed by where they push the price, ``trades``
-    (volume of aggressor orders), ``ofi`` (`touch_imbalance`), ``adds`` and ``cancels`` (`touch_flow`: an added ask and a
-    cancelled bid are negative) and ``mid_primary_bp``; ``volatile``: whether the sum of squared moves of the primary's
-    mid over the past `volatility_s` seconds is above its median over all rows (the sample's: fit for a description, not
-    for a trade).
+    (volume of aggressor orders), ``ofi`` (`quote_flow`), ``adds`` and ``cancels`` (`touch_flow`: an added ask and
+    a cancelled bid are negative) and ``mid_primary_bp``; ``volatile``: whether the sum of squared moves of the
+    primary's mid over the past `volatility_s` seconds is above its median over all rows (the sample's: fit for a
+    description, not for a trade).
 
     Touches as `crossbook.study.quotes` gives them, trades with ``side, price, size``. Other arguments and errors as
     `even_rows`.
@@ -144,7 +122,7 @@ def flow_rows(
         flows={
             "own_flow": (own, "signed"),
             "trades": (orders, "signed"),
-            "ofi": (touch_imbalance(primary_touches, clock=clock), "ofi"),
+            "ofi": (quote_flow(primary_touches), "ofi_1"),
             "adds": (flow.filter(pl.col("kind") == "add"), "signed"),
             "cancels": (flow.filter(pl.col("kind") == "cancel"), "signed"),
         },

@@ -1,8 +1,8 @@
 """Latency and connectivity: delays, batching and silences of each venue, and the response regressed on them.
 
-Two clocks are named throughout: the exchange's (``ts_event``) and ours (``ts_recv``). A delay is ours less theirs, so it
-holds the network's delay and the difference of two clocks that nobody has compared; its level means little, its changes
-do.
+Two clocks are named throughout: the exchange's (``ts_event``) and ours (``ts_recv``). A delay is ours less theirs, so
+it holds the network's delay and the difference of two clocks that nobody has compared; its level means little, its
+changes do.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import polars as pl
 
 from crossbook.errors import DataError
 from crossbook.study.projections import observed
+from crossbook.study.resilience import expanded_tails
 from crossbook.study.series import Clock, on_clock
 
 if TYPE_CHECKING:
@@ -42,9 +43,9 @@ def venue_delays(messages: pl.DataFrame, /) -> pl.DataFrame:
     `messages` with ``venue, ts_event, ts_recv`` (ns), a row a message in order of receipt; those without one of the two
     times (0) are left out of delays and counted as ``untimed``. Columns: ``venue, messages, untimed, delay_p05_ms,
     delay_ms`` (median), ``delay_p95_ms, jitter_ms`` (mean `|D_i − D_(i−1)|` of consecutive messages: RFC 3550's
-    interarrival jitter without its smoothing), ``spread_ms`` (95th less 5th percentile), ``behind`` (median below 0: our
-    clock runs behind the exchange's). Delays are null where no message has both times. An empty frame gives an empty
-    one. Raises `DataError` if a column is missing.
+    interarrival jitter without its smoothing), ``spread_ms`` (95th less 5th percentile), ``behind`` (median below 0:
+    our clock runs behind the exchange's). Delays are null where no message has both times. An empty frame gives an
+    empty one. Raises `DataError` if a column is missing.
     """
     rows = _timed(messages)
     timed = (pl.col("ts_event") != 0) & (pl.col("ts_recv") != 0)
@@ -71,8 +72,8 @@ def publication_grid(messages: pl.DataFrame, /, *, clock: Clock = "event") -> pl
     stream is published every `P`, spacings lie at whole multiples of it. ``on_grid`` is the share of spacings within
     10 % of `P` of a multiple (1, 2, …), less the fifth that chance gives, over the rest: 0 for a stream without a grid,
     1 with one. ``below`` is the share of spacings shorter than 0.9 `P`, which a batching venue never sends. A stream is
-    ``batched`` if `on_grid` is at least a half and `below` at most 10 %. `P` must be 10 times the clock's own resolution
-    or more (a clock in whole milliseconds puts everything on a grid of one).
+    ``batched`` if `on_grid` is at least a half and `below` at most 10 %. `P` must be 10 times the clock's own
+    resolution or more (a clock in whole milliseconds puts everything on a grid of one).
 
     `messages` with ``ts_event`` or ``ts_recv`` as `clock` says (the exchange's by default: on ours the network smears
     the grid), and ``venue`` and ``stream`` if there are several (depth, trades and quotes are published apart).
@@ -121,9 +122,9 @@ def connectivity(
     """Delay, jitter, silences and gaps of every venue over time, in windows of the receive clock.
 
     `messages` as `venue_delays`; `gaps` with ``venue`` and ``ts_recv`` (ns, when each was met), such as
-    `Capture.gaps`. A silence is a time of `silence_ms` or more between two messages of a venue; it belongs to the window
-    in which it ended, whole. Windows start at multiples of `window_s`, from a venue's first to its last message, also
-    those in which nothing came.
+    `Capture.gaps`. A silence is a time of `silence_ms` or more between two messages of a venue; it belongs to the
+    window in which it ended, whole. Windows start at multiples of `window_s`, from a venue's first to its last message,
+    also those in which nothing came.
 
     Columns: ``venue, ts`` (start, ns of the receive clock), ``messages, delay_ms`` (median), ``jitter_ms`` (mean change
     from one message to the next), ``longest_silence_ms, silences, silent_share`` (of the window's length, capped at 1),
@@ -149,10 +150,12 @@ def connectivity(
         silences=silent.count().cast(pl.Int64),
         silent_ms=silent.sum(),
     )
-    spans = found.group_by("venue", maintain_order=True).agg(pl.col("window").min().alias("a"), pl.col("window").max().alias("b"))
-    every = spans.select(
-        "venue", window=pl.int_ranges("a", pl.col("b") + 1, window, dtype=pl.Int64)
-    ).explode("window", empty_as_null=False)
+    spans = found.group_by("venue", maintain_order=True).agg(
+        pl.col("window").min().alias("a"), pl.col("window").max().alias("b")
+    )
+    every = spans.select("venue", window=pl.int_ranges("a", pl.col("b") + 1, window, dtype=pl.Int64)).explode(
+        "window", empty_as_null=False
+    )
     table = every.join(found, on=["venue", "window"], how="left", maintain_order="left")
     if gaps is None or gaps.is_empty():
         counted = table.with_columns(gaps=pl.lit(0, pl.Int64))
@@ -181,10 +184,10 @@ def latency_at(
 ) -> pl.DataFrame:
     """Add what was known of a venue's connection when each event came: nothing here looks ahead.
 
-    Columns added: ``<prefix>_delay_ms`` and ``<prefix>_jitter_ms``, mean delay and mean change of it over the last whole
-    second of the receive clock before the event's that had messages; ``<prefix>_silence_ms``, the time on `clock` since
-    the venue's last message strictly before the event. Null before there is one. `messages` as `venue_delays`. Raises
-    `DataError` if the venue has no message or a column is missing.
+    Columns added: ``<prefix>_delay_ms`` and ``<prefix>_jitter_ms``, mean delay and mean change of it over the last
+    whole second of the receive clock before the event's that had messages; ``<prefix>_silence_ms``, the time on `clock`
+    since the venue's last message strictly before the event. Null before there is one. `messages` as `venue_delays`.
+    Raises `DataError` if the venue has no message or a column is missing.
     """
     mine = on_clock(_timed(messages).filter(pl.col("venue") == venue), clock)
     if mine.is_empty():
@@ -205,7 +208,9 @@ def latency_at(
     silence = np.where(place >= 0, (when - times[np.maximum(place, 0)]) / MS, np.nan)
     joined = (
         at.with_columns(
-            pl.Series(f"{prefix}_silence_ms", silence).fill_nan(None), second=pl.col("ts_recv") // SECOND, row=pl.int_range(pl.len())
+            pl.Series(f"{prefix}_silence_ms", silence).fill_nan(None),
+            second=pl.col("ts_recv") // SECOND,
+            row=pl.int_range(pl.len()),
         )
         .sort("second", maintain_order=True)
         .join_asof(seconds, on="second", strategy="backward")
@@ -232,17 +237,18 @@ def response_on_latency(
 ) -> pl.DataFrame:
     """How large and how slow the response to events is, and how both change with delay, jitter or silence.
 
-    Of event `e` let `r_e(τ) = sign_e · 1e4 (ln v(e + τ) − ln v(e⁻))`. Its size is `r_e(H)` at the horizon; the area left
-    of it, `A_e = Σ (r_e(H) − r_e(τ)) Δτ` over `0 ≤ τ < H`, over the size is its mean time, the ``speed`` in ms: the time
-    by which the average part of the response came late (0 if all came at once, `H/2` if evenly). Size and area are
-    regressed on the centred `regressors`, `s_0 + s' c` and `a_0 + a' c`; the speed at the means is `a_0 / s_0`, and its
-    change with a regressor `(a_k − a_0/s_0 · s_k) / s_0`. A mean path that does not clearly differ from 0 has no speed.
+    Of event `e` let `r_e(τ) = sign_e · 1e4 (ln v(e + τ) − ln v(e⁻))`. Its size is `r_e(H)` at the horizon; the area
+    left of it, `A_e = Σ (r_e(H) − r_e(τ)) Δτ` over `0 ≤ τ < H`, over the size is its mean time, the ``speed`` in ms:
+    the time by which the average part of the response came late (0 if all came at once, `H/2` if evenly). Size and area
+    are regressed on the centred `regressors`, `s_0 + s' c` and `a_0 + a' c`; the speed at the means is `a_0 / s_0`, and
+    its change with a regressor `(a_k − a_0/s_0 · s_k) / s_0`. A mean path that does not clearly differ from 0 has no
+    speed.
 
     Intervals at `level`: quantiles of a bootstrap over blocks of `block_s` seconds (`seed`). It is an association: what
     delays messages (a burst of trading) may change the response by itself.
 
-    Parameters: `events` with the time of `clock`, `sign` and `regressors` (`latency_at` makes them; events with a null in
-    one are left out), `series` with a positive `value`. Rows: ``measure`` (``size, speed``), ``term`` (``mean`` or a
+    Parameters: `events` with the time of `clock`, `sign` and `regressors` (`latency_at` makes them; events with a null
+    in one are left out), `series` with a positive `value`. Rows: ``measure`` (``size, speed``), ``term`` (``mean`` or a
     regressor), ``value, lo, hi, unit`` (bp or ms, by unit of the regressor), ``deviation`` (standard deviation of the
     regressor, to judge by), ``events``. Speed is null where the interval of the mean size covers 0. Raises `DataError`
     for missing columns, values that are not finite, options out of range, fewer than 6 blocks or three times as many
@@ -301,7 +307,7 @@ def response_on_latency(
     s, a = beta[:, :, 0], beta[:, :, 1]
     speed = a[:, :1] / s[:, :1]
     slower = (a[:, 1:] - speed * s[:, 1:]) / s[:, :1] / deviation
-    tails = [(1 - level) / 2, (1 + level) / 2]
+    tails = expanded_tails(level, blocks)
     rows = []
     lo, hi = np.quantile(s[1:, 0], tails)
     clear = not lo <= 0 <= hi
@@ -315,7 +321,7 @@ def response_on_latency(
             found = [float(v) for v in (terms[0, k], *ends)] if known else [None] * 3
             spread = None if k == 0 else float(deviation[k - 1])
             rows.append((measure, name, *found, unit, spread, when.size))
-    floats = dict.fromkeys(("value", "lo", "hi"), pl.Float64)
-    schema = {"measure": pl.String, "term": pl.String} | floats
+    schema: dict[str, type[pl.DataType]] = {"measure": pl.String, "term": pl.String}
+    schema |= dict.fromkeys(("value", "lo", "hi"), pl.Float64)
     schema |= {"unit": pl.String, "deviation": pl.Float64, "events": pl.Int64}
     return pl.DataFrame(rows, schema=schema, orient="row")

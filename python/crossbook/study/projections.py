@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict, Unpack
 
 import numpy as np
@@ -64,20 +65,21 @@ def local_projections(
     fixed. `controls`: further columns, at `t` and lagged. `lags` (4), `horizons` in rows (1 to 12, 0 is the shock's own
     row). `standardise`: effects of one standard deviation of the shock instead of one unit. Errors:
 
-    - ``lag_augmented`` (default): White's, row by row, no bandwidth. Valid, and for persistent data too, if `lags` is at
+    - ``lag_augmented`` (default): White's, row by row, no bandwidth. Valid, and for persistent data too, if `lags` is
+    at
       least one more than the order of the process and the shock's innovation is unpredictable: Montiel Olea &
       Plagborg-Møller (2021), "Local projection inference is simpler and more robust than you think", Econometrica
       89(4). Needs `lags >= 1`.
     - ``hac``: Newey & West's (1987) over `overlap` rows, by default `2 h + floor(4 (n / 100)^(2/9))`: twice the rows
       that a horizon makes overlap, since Bartlett's weights fall from the first row on, and their rule of 1994.
 
-    Both with the factor `n / (n - k)`, intervals at `level` by Student's t with `n - k` degrees of freedom, each for its
-    own horizon. A shock that others answer within its row carries their effect too: nothing here is identified beyond
-    what the controls hold.
+    Both with the factor `n / (n - k)`, intervals at `level` by Student's t with `n - k` degrees of freedom, each for
+    its own horizon. A shock that others answer within its row carries their effect too: nothing here is identified
+    beyond what the controls hold.
 
-    A row a shock and horizon: ``shock, horizon, horizon_ms, effect, se, lo, hi, rows, overlap``. In units of the outcome
-    a unit of the shock. Raises `DataError` for missing columns, null or infinite values, rows that are not even, options
-    out of range, fewer rows than coefficients, and a column that is constant or a combination of others.
+    A row a shock and horizon: ``shock, horizon, horizon_ms, effect, se, lo, hi, rows, overlap``. In units of the
+    outcome a unit of the shock. Raises `DataError` for missing columns, null or infinite values, rows that are not
+    even, options out of range, fewer rows than coefficients, and a column that is constant or a combination of others.
     """
     names = [shock] if isinstance(shock, str) else list(shock)
     if not names or len(set(names)) < len(names):
@@ -147,15 +149,18 @@ def split_projections(
     dependent local projections: Ramey & Zubairy 2018, "Government spending multipliers in good times and in bad",
     Journal of Political Economy 126(2)).
 
-    The test at each horizon is Wald's of equal effects in all groups by the covariance of `errors`, an F with
-    `groups - 1` and `n - k` degrees of freedom. ``p_equal`` is its p-value there; ``p_equal_any`` the smallest over
-    horizons times their number (Bonferroni), at most 1: below 5 % the groups differ somewhere.
+    Errors are ``hac`` unless said otherwise: the part of a shock that is positive is predictable from past shocks by
+    more than their lags, which lag-augmented errors (White's) must not be. The test at each horizon is Wald's of equal
+    effects in all groups by the covariance of `errors`, an F with `groups - 1` and `n - k` degrees of freedom.
+    ``p_equal`` is its p-value there; ``p_equal_any`` the smallest over horizons times their number (Bonferroni), at
+    most 1: below 5 % the groups differ somewhere.
 
     A row a group and horizon: ``group, horizon, horizon_ms, effect, se, lo, hi, p_equal, p_equal_any, rows_in_group,
     rows``. Options and errors as in `local_projections`; also where there are fewer than two groups.
     """
     from scipy.stats import f as fisher
 
+    options.setdefault("errors", "hac")
     state = by not in ("sign", "size")
     if state and by not in frame.columns:
         raise DataError(f"expected by to be sign, size or a column, found {by!r} and {', '.join(frame.columns)}")
@@ -215,8 +220,8 @@ def event_projections(
 
     `v(e + τ) - v(e⁻) = a_τ + β_τ' regressors(e) + u(e, τ)` over events `e`: `v(t)` is the last value at or before `t`,
     `v(e⁻)` the last strictly before the event. Errors overlap by how near two events are in time: weight `max(0, 1 -
-    |t_i - t_j| / width)`, Newey & West's (1987) weights at irregular times, with `width_ms` by default `2 τ + 1000`; with
-    the factor `n / (n - k)`, intervals by Student's t.
+    |t_i - t_j| / width)`, Newey & West's (1987) weights at irregular times, with `width_ms` by default `2 τ + 1000`;
+    with the factor `n / (n - k)`, intervals by Student's t.
 
     Parameters: `events` and `series` with the time of `clock` (``ts_recv`` or ``ts_event``; rows of time 0 are left
     out); `value` as `1e4 ln v` (``log_bp``) or as it is (``level``), rows where it is null are left out; `regressors`:
@@ -224,8 +229,8 @@ def event_projections(
     that offset only.
 
     A row a regressor and offset: ``regressor, offset_ms, effect, se, lo, hi, events``. Raises `DataError` for missing
-    columns, nulls in regressors, values that are not finite (or not positive, for logs), offsets that do not rise from 0
-    or more, fewer events than coefficients, and regressors that are constant or combinations of each other.
+    columns, nulls in regressors, values that are not finite (or not positive, for logs), offsets that do not rise from
+    0 or more, fewer events than coefficients, and regressors that are constant or combinations of each other.
     """
     names = [regressors] if isinstance(regressors, str) else list(regressors)
     _known(events, names, "events")
@@ -395,9 +400,7 @@ def _fit(design: _Design, shocks: list[Floats], names: list[str], base: int | No
         raise DataError(f"{error}; regressors: {', '.join([*names, *design.control_names])}") from None
     freedom = used - len(regressors) - 1
     scaled = covariances * (used / freedom)[:, None, None]
-    return _Fit(
-        effects[:, 1 : len(names) + 1], scaled, used, freedom, overlaps, design.horizons, design.step_ms
-    )
+    return _Fit(effects[:, 1 : len(names) + 1], scaled, used, freedom, overlaps, design.horizons, design.step_ms)
 
 
 def _table(fit: _Fit, place: int, scale: float, level: float) -> pl.DataFrame:
@@ -441,7 +444,7 @@ def _groups(
             if cuts.ndim != 1 or not np.isfinite(cuts).all() or (np.diff(cuts) <= 0).any() or (cuts <= 0).any():
                 raise DataError(f"expected rising finite edges above 0, found {list(edges)}")
         ends = [0.0, *cuts.tolist(), math.inf]
-        names = [f"{lo:g} to {hi:g}" if hi < math.inf else f"from {lo:g}" for lo, hi in zip(ends, ends[1:], strict=False)]
+        names = [f"{lo:g} to {hi:g}" if hi < math.inf else f"from {lo:g}" for lo, hi in pairwise(ends)]
         member = np.where(size > 0, np.searchsorted(cuts, size, side="right"), -1)
         known = [g for g in range(len(names)) if (member == g).any()]
         order = {g: place for place, g in enumerate(known)}
@@ -450,6 +453,8 @@ def _groups(
     if states.null_count():
         raise DataError(f"{by}: expected a state in every row, found {frame[by].null_count()} nulls")
     known_states = states.unique().sort()
-    names = [f"{by} {value}" if states.dtype == pl.Boolean else str(value) for value in known_states]
+    names = [str(value) for value in known_states]
+    if states.dtype == pl.Boolean:
+        names = [by if value else f"not {by}" for value in known_states]
     order_of = {value: place for place, value in enumerate(known_states.to_list())}
     return names, np.array([order_of.get(value, -1) for value in states.to_list()], dtype=np.int64)

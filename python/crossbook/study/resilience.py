@@ -14,7 +14,7 @@ from crossbook.study.projections import observed
 from crossbook.study.series import Clock, Floats, on_clock
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    pass
 
 __all__ = ["event_paths", "resilience"]
 
@@ -51,17 +51,18 @@ def event_paths(
     """The mean path of any column around events: spread, depth, or the flow since.
 
     `mean(τ) = mean over events e of s_e (v(e + τ) − v(e⁻))`, with `v` as `transform` says: ``level`` (as it is),
-    ``log_bp`` (`1e4 ln v`), ``relative`` (per cent of the mean of `v`), ``cumulative`` (the running sum: what came since
-    just before the event, for flows). `s_e` is the column `sign` of events, 1 without one. `by`: a column of events by
-    whose values paths are shown apart (sizes, sides, regimes). Irregular times, as `crossbook.study.response`; so is the
-    band: clustered by blocks of `block_s` seconds, Student's t with blocks less one degrees of freedom, at each offset.
+    ``log_bp`` (`1e4 ln v`), ``relative`` (per cent of the mean of `v`), ``cumulative`` (the running sum: what came
+    since just before the event, for flows). `s_e` is the column `sign` of events, 1 without one. `by`: a column of
+    events by whose values paths are shown apart (sizes, sides, regimes). Irregular times, as
+    `crossbook.study.response`; so is the band: clustered by blocks of `block_s` seconds, Student's t with blocks less
+    one degrees of freedom, at each offset.
 
     Parameters: `events` and `series` with ``ts_recv`` or ``ts_event``; rows of time 0 are left out, as are rows of
     `series` without a value. Events whose window the series does not cover are counted as `dropped`.
 
-    Columns: ``group`` (if `by`), ``offset_ms, mean, lo, hi, events, dropped``; the mean is null without events, the band
-    in fewer than two blocks. No events at all: an empty frame if `by`, else null means. Raises `DataError` for missing
-    columns, values that are not finite, or options out of range.
+    Columns: ``group`` (if `by`), ``offset_ms, mean, lo, hi, events, dropped``; the mean is null without events, the
+    band in fewer than two blocks. No events at all: an empty frame if `by`, else null means. Raises `DataError` for
+    missing columns, values that are not finite, or options out of range.
     """
     from scipy.special import stdtrit
 
@@ -71,7 +72,9 @@ def event_paths(
         raise DataError(f"events: expected a column {by}, found {', '.join(events.columns)}")
     groups: list[tuple[str | None, pl.DataFrame]] = [(None, events)]
     if by is not None:
-        groups = [(str(key[0]), part) for key, part in events.sort(by, maintain_order=True).group_by(by, maintain_order=True)]
+        groups = [
+            (str(key[0]), part) for key, part in events.sort(by, maintain_order=True).group_by(by, maintain_order=True)
+        ]
     tables = []
     for name, part in groups:
         found = _paths(part, series, value, transform, sign, horizon_ms, before_ms, step_ms, block_s, clock)
@@ -115,16 +118,18 @@ def resilience(
     """How much of a depth is drained after events, how much of that comes back within the horizon, and how fast.
 
     To the mean path of `value` after the events (`event_paths`, ``level``, no sign) from `from_ms` on the curve
-    `d(τ) = −drained · (1 − refilled · (1 − 2^(−(τ − from)/half_life)))` is fitted by least squares: exponential refill to a
-    level that need not be the old one, the market's resilience of Obizhaeva & Wang (2013), "Optimal trading strategy and
-    supply/demand dynamics", Journal of Financial Markets 16(1). `from_ms` is by default the offset at which the path is
-    lowest, which on a noisy path overstates what was drained; where the drain takes no time give 0. `drained` is in the
-    unit of the value, positive if depth fell; `share_refilled` is of that (1: all), extrapolated to the end of the
-    exponential, `share_by_horizon` what is back at the end of the window; the half-life is of what does come back.
+    `d(τ) = −drained · (1 − refilled · (1 − 2^(−(τ − from)/half_life)))` is fitted by least squares: exponential refill
+    to a level that need not be the old one, the market's resilience of Obizhaeva & Wang (2013), "Optimal trading
+    strategy and supply/demand dynamics", Journal of Financial Markets 16(1). `from_ms` is by default the offset at
+    which the path is lowest, which on a noisy path overstates what was drained; where the drain takes no time give 0.
+    `drained` is in the unit of the value, positive if depth fell; `share_refilled` is of that (1: all), extrapolated to
+    the end of the exponential, `share_by_horizon` what is back at the end of the window; the half-life is of what does
+    come back.
 
-    Intervals at `level`: events are redrawn by blocks of `block_s` seconds with the same `from_ms` (a bootstrap: `seed`),
-    the curve is fitted again, and the ends are quantiles. Half-lives are looked for between half a step and twice the
-    window; a fit at either end has none, and if more than 5 % of the resamples end there the interval is null.
+    Intervals at `level`: events are redrawn by blocks of `block_s` seconds with the same `from_ms` (a bootstrap:
+    `seed`), the curve is fitted again, and the ends are quantiles (expanded as `expanded_tails` says). Half-lives are
+    looked for between half a step and twice the window; a fit at either end has none, and if more than 5 % of the
+    resamples end there the interval is null.
 
     Returns the path, ``offset_ms, mean, fitted`` (null before `from_ms`), and a table: ``measure`` (``drained,
     share_refilled, share_by_horizon, half_life_ms``), ``value, lo, hi, unit, events, dropped``. A depth that did not
@@ -151,7 +156,7 @@ def resilience(
     many = (drawn @ found.sums)[kept] / weight[kept, None]
     values = refill.fit(mean[None, first:])
     redrawn = refill.fit(many[:, first:])
-    tails = [(1 - level) / 2, (1 + level) / 2]
+    tails = expanded_tails(level, blocks)
     fell = values["drained"][0] > 0
     rows = []
     for name, unit in _MEASURES.items():
@@ -174,6 +179,19 @@ def resilience(
 
 
 _MEASURES = {"drained": "", "share_refilled": "share", "share_by_horizon": "share", "half_life_ms": "ms"}
+
+
+def expanded_tails(level: float, blocks: int) -> list[float]:
+    """Quantiles of a bootstrap over few blocks, further out than `(1 ± level) / 2`: as much as Student's interval of a
+    mean is wider than the percentile bootstrap's.
+
+    `Φ(∓ √(G / (G − 1)) t)` with the t quantile of `G − 1` degrees of freedom: Hesterberg (2015), "What teachers should
+    know about the bootstrap", The American Statistician 69(4), "expanded percentile interval".
+    """
+    from scipy.special import ndtr, stdtrit
+
+    low = float(ndtr(-math.sqrt(blocks / (blocks - 1)) * stdtrit(blocks - 1, (1 + level) / 2)))
+    return [low, 1 - low]
 
 
 class _Refill:
@@ -242,7 +260,7 @@ def _paths(
     clock: Clock,
 ) -> _Paths:
     finite = all(math.isfinite(x) for x in (horizon_ms, before_ms, step_ms, block_s))
-    if not (finite and 0 < step_ms <= horizon_ms and 0 <= before_ms and block_s > 0):
+    if not (finite and 0 < step_ms <= horizon_ms and before_ms >= 0 and block_s > 0):
         raise DataError("expected 0 < step_ms <= horizon_ms, before_ms of 0 or more and block_s above 0")
     if transform not in ("level", "log_bp", "relative", "cumulative"):
         raise DataError(f"expected transform level, log_bp, relative or cumulative, found {transform!r}")
@@ -251,7 +269,9 @@ def _paths(
     if transform == "cumulative":
         if value not in series.columns:
             raise DataError(f"series: expected a column {value}, found {', '.join(series.columns)}")
-        ordered = on_clock(series, clock).with_columns(pl.col(value).cast(pl.Float64).fill_nan(None).fill_null(0.0).cum_sum())
+        ordered = on_clock(series, clock).with_columns(
+            pl.col(value).cast(pl.Float64).fill_nan(None).fill_null(0.0).cum_sum()
+        )
         times, values = observed(ordered, value, clock, "level")
     else:
         times, values = observed(series, value, clock, "log_bp" if transform == "log_bp" else "level")

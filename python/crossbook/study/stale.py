@@ -27,23 +27,22 @@ def stale_windows(
 ) -> pl.DataFrame:
     """When a venue's view was stale: silences, gaps, and times in which its book was not known.
 
-    ``silence``: from `silence_ms` after a message, when staleness can be seen, until the next. ``gap``: from each row of
-    `gaps` (``ts_recv``, ``until``: ns of the receive clock, null = to the last message) until the book was good again.
-    ``unknown``: while `touches` (``bid, ask``) have a side unknown. Windows of one venue that overlap are one, named after
-    the first. A silence is no fault of the connection for certain: a venue where nothing happens is silent too, which is
-    why `stale_effect` matches on what went before.
+    ``silence``: from `silence_ms` after a message, when staleness can be seen, until the next. ``gap``: from each row
+    of `gaps` (``ts_recv``, ``until``: ns of the receive clock, null = to the last message) until the book was good
+    again. ``unknown``: while `touches` (``bid, ask``) have a side unknown. Windows of one venue that overlap are one,
+    named after the first. A silence is no fault of the connection for certain: a venue where nothing happens is silent
+    too, which is why `stale_effect` matches on what went before.
 
     `messages`, `gaps` and `touches` of one venue, with the time of `clock`. Columns: ``start, end`` (ns), ``cause,
-    duration_ms``, in order of time. No messages, or nothing stale: an empty frame. Raises `DataError` for missing columns
-    or a `silence_ms` that is not above 0.
+    duration_ms``, in order of time. No messages, or nothing stale: an empty frame. Raises `DataError` for missing
+    columns or a `silence_ms` that is not above 0.
     """
     if not 0 < silence_ms < 1e12:
         raise DataError(f"expected silence_ms above 0, found {silence_ms}")
     found: list[tuple[int, int, str]] = []
     times = on_clock(messages, clock)["ts"].to_numpy()
     least = round(silence_ms * MS)
-    for k in np.flatnonzero(np.diff(times) > least):
-        found.append((int(times[k]) + least, int(times[k + 1]), "silence"))
+    found += [(int(times[k]) + least, int(times[k + 1]), "silence") for k in np.flatnonzero(np.diff(times) > least)]
     if gaps is not None:
         if missing := {"ts_recv", "until"} - set(gaps.columns):
             raise DataError(f"gaps: missing columns {sorted(missing)}")
@@ -61,14 +60,15 @@ def stale_windows(
         for k, (start, good) in enumerate(zip(at, known, strict=True)):
             if not good:
                 found.append((start, at[k + 1] if k + 1 < len(at) else max(end, start), "unknown"))
-    merged: list[list[object]] = []
+    merged: list[tuple[int, int, str]] = []
     for start, stop, cause in sorted(found):
         if stop <= start:
             continue
-        if merged and start <= merged[-1][1]:  # type: ignore[operator]  # ints
-            merged[-1][1] = max(merged[-1][1], stop)  # type: ignore[type-var]
+        if merged and start <= merged[-1][1]:
+            begun, until, first = merged[-1]
+            merged[-1] = begun, max(until, stop), first
         else:
-            merged.append([start, stop, cause])
+            merged.append((start, stop, cause))
     schema = {"start": pl.Int64, "end": pl.Int64, "cause": pl.String}
     table = pl.DataFrame(merged, schema=schema, orient="row")
     return table.with_columns(duration_ms=(pl.col("end") - pl.col("start")) / MS)
@@ -92,21 +92,22 @@ def stale_effect(
     """What a venue does in stale windows of the other, against windows like them.
 
     Of each window four measures of the secondary, and the same over `before_ms` before it began: ``move_bp`` (`1e4 |ln
-    mid_end / mid_start|`), ``spread_bp`` (mean by time), ``quotes`` (changes of the touch a second), ``volume`` (traded a
-    second). The controls of a window: of starts every `every_ms` within `within_s` of it, `matches` whose `before_ms`
+    mid_end / mid_start|`), ``spread_bp`` (mean by time), ``quotes`` (changes of the touch a second), ``volume`` (traded
+    a second). The controls of a window: of starts every `every_ms` within `within_s` of it, `matches` whose `before_ms`
     went most like its own (nearest in the three measures that are not prices' directions, `log(1 + x)` over their
     deviations), of the same length, neither they nor what went before them touching a stale window. Nearest-neighbour
-    matching: Abadie & Imbens (2006), "Large sample properties of matching estimators", Econometrica 74(1), without their
-    bias correction: ``before`` says how well it balanced, and an effect there is what matching did not remove.
+    matching: Abadie & Imbens (2006), "Large sample properties of matching estimators", Econometrica 74(1), without
+    their bias correction: ``before`` says how well it balanced, and an effect there is what matching did not remove.
 
-    The interval is Student's t for the mean difference, clustered by blocks of `block_s` seconds, that of the matches'
-    own sampling within it. Windows longer than `longest_ms` count up to there. Windows without enough controls, or not
-    covered by the touches, are counted as ``dropped``.
+    The interval is Student's t for the difference of the two means, clustered by blocks of `block_s` seconds in which
+    windows and controls lie, so that a control that serves many windows counts as often. That a window and its controls
+    have much in common is not used: the interval is too wide rather than too narrow. Windows longer than `longest_ms`
+    count up to there. Windows without enough controls, or not covered by the touches, are counted as ``dropped``.
 
-    Parameters: `windows` with ``start, end`` (ns of `clock`), as `stale_windows` gives; `touches` with ``mid, spread_bp``,
-    `trades` with ``size``. Rows: ``when`` (``before, during``), ``measure, stale, matched, difference, lo, hi, windows,
-    dropped``; the interval is null in fewer than two blocks, all is null without windows. Raises `DataError` for missing
-    columns, an empty stream of touches, or options out of range.
+    Parameters: `windows` with ``start, end`` (ns of `clock`), as `stale_windows` gives; `touches` with ``mid,
+    spread_bp``, `trades` with ``size``. Rows: ``when`` (``before, during``), ``measure, stale, matched, difference, lo,
+    hi, windows, dropped``; the interval is null in fewer than two blocks, all is null without windows. Raises
+    `DataError` for missing columns, an empty stream of touches, or options out of range.
     """
     from scipy.special import stdtrit
 
@@ -136,7 +137,9 @@ def stale_effect(
         at = np.searchsorted(stale_from, stop, "left") - 1
         return (at < 0) | (stale_to[np.maximum(at, 0)] <= start)
 
-    kept, matched_during, matched_before = [], [], []
+    kept: list[int] = []
+    used: list[Times] = []
+    outcomes: dict[str, list[Floats]] = {"before": [], "during": []}
     for k, (start, stop) in enumerate(zip(begins[covered].tolist(), ends[covered].tolist(), strict=True)):
         low, high = np.searchsorted(grid, [start - round(within_s * 1e9), start + round(within_s * 1e9)])
         near = np.arange(low, high)
@@ -147,24 +150,27 @@ def stale_effect(
         distance = (((like[near] - np.log1p(mine[k])) / scale) ** 2).sum(axis=1)
         best = near[np.argsort(distance, kind="stable")[:matches]]
         kept.append(k)
-        matched_before.append(went[best].mean(axis=0))
-        matched_during.append(view.measures(grid[best], grid[best] + length).mean(axis=0))
+        used.append(grid[best])
+        outcomes["before"].append(went[best])
+        outcomes["during"].append(view.measures(grid[best], grid[best] + length))
     rows = []
-    block = begins[covered][kept] // round(block_s * 1e9) if kept else np.empty(0, dtype=np.int64)
-    for when, own, others in (("before", mine, matched_before), ("during", during, matched_during)):
+    # Each outcome counts in the block of its own time: controls are used for several windows, and lie near each other.
+    at = np.concatenate([begins[covered][kept], *used]) // round(block_s * 1e9) if kept else np.empty(0, dtype=np.int64)
+    _, place = np.unique(at, return_inverse=True)
+    groups = int(place.max()) + 1 if kept else 0
+    for when, own in (("before", mine), ("during", during)):
         for column, measure in enumerate(_MEASURES):
             values: list[float | None] = [None] * 5
             if kept:
-                ours, theirs = own[kept, column], np.array(others)[:, column]
-                gap = ours - theirs
-                values = [float(ours.mean()), float(theirs.mean()), float(gap.mean()), None, None]
-                _, place = np.unique(block, return_inverse=True)
-                groups = int(place.max()) + 1
+                ours, theirs = own[kept, column], np.concatenate(outcomes[when])[:, column]
+                gap = float(ours.mean() - theirs.mean())
+                values = [float(ours.mean()), float(theirs.mean()), gap, None, None]
                 if groups > 1:
-                    sums = np.bincount(place, gap - gap.mean())
-                    error = math.sqrt(groups / (groups - 1) * float(sums @ sums)) / gap.size
+                    parts = np.concatenate([(ours - ours.mean()) / ours.size, (theirs.mean() - theirs) / theirs.size])
+                    sums = np.bincount(place, parts)
+                    error = math.sqrt(groups / (groups - 1) * float(sums @ sums))
                     reach = error * float(stdtrit(groups - 1, (1 + level) / 2))
-                    values[3:] = [float(gap.mean()) - reach, float(gap.mean()) + reach]
+                    values[3:] = [gap - reach, gap + reach]
             rows.append((when, measure, *values, len(kept), windows.height - len(kept)))
     schema: dict[str, type[pl.DataType]] = {"when": pl.String, "measure": pl.String}
     schema |= dict.fromkeys(("stale", "matched", "difference", "lo", "hi"), pl.Float64)
