@@ -147,10 +147,12 @@ def _on_latency(study: Study, messages: pl.DataFrame) -> pl.DataFrame:
         )
     events = events.rename({name: words for name, words in TERMS.items() if name in events.columns})
     followed = s.quotes if s.quotes.height > 1 else s.depth
+    # A clock that a venue does not send, or a delay that never changes, explains nothing and is left out.
+    vary = [words for words in TERMS.values() if float(events[words].std() or 0.0) > 0.0]  # type: ignore[arg-type]
     return response_on_latency(
         events,
         followed,
-        regressors=list(TERMS.values()),
+        regressors=vary,
         block_s=study.block_s,
         resamples=300,
         clock=study.clock,
