@@ -253,9 +253,8 @@ fn by_time(work: &mut Work, given: &Rows, (at, width): (&[i64], i64), found: &mu
             let weight = (next - now) as f64 / width as f64;
             for a in 0..size {
                 let x = weight * held[a];
-                for b in a..size {
-                    found.matrix[a * size + b] += x * held[b];
-                }
+                let cells = &mut found.matrix[a * size + a..(a + 1) * size];
+                cells.iter_mut().zip(&held[a..]).for_each(|(cell, y)| *cell += x * y);
             }
             now = next;
         }

@@ -14,7 +14,8 @@ fn inverse(matrix: &[f64], size: usize) -> Vec<f64> {
         })
         .collect();
     for column in 0..size {
-        let best = (column..size).max_by(|&a, &b| m[a][column].abs().total_cmp(&m[b][column].abs())).unwrap();
+        let best =
+            (column..size).max_by(|&a, &b| m[a][column].abs().total_cmp(&m[b][column].abs())).expect("there is one");
         m.swap(column, best);
         let pivot = m[column][column];
         m[column].iter_mut().for_each(|x| *x /= pivot);
@@ -32,9 +33,9 @@ fn slow(y: &[f64], x: &[&[f64]], weight: impl Fn(usize, usize) -> f64) -> (Vec<f
     let cell = |t: usize, a: usize| if a == 0 { 1.0 } else { x[a - 1][t] };
     let mut products = vec![0.0; size * size];
     let mut right = vec![0.0; size];
-    for t in 0..n {
+    for (t, value) in y.iter().enumerate() {
         for a in 0..size {
-            right[a] += cell(t, a) * y[t];
+            right[a] += cell(t, a) * value;
             (0..size).for_each(|b| products[a * size + b] += cell(t, a) * cell(t, b));
         }
     }
@@ -90,12 +91,15 @@ proptest! {
         let x: Vec<&[f64]> = x.iter().map(Vec::as_slice).collect();
         let y: Vec<f64> = noise(&mut random, n, 5.0).iter().scan(0.0, |sum, e| { *sum += e; Some(*sum) }).collect();
         let overlaps: Vec<usize> = horizons.iter().map(|h| overlap + h).collect();
-        let found = projections(&y, &x, base, &horizons, &overlaps, None).unwrap();
+        let found = projections(&y, &x, base, &horizons, &overlaps, None).expect("there is one");
         for ((one, &h), &overlap) in found.iter().zip(&horizons).zip(&overlaps) {
-            let at = |t: usize, offset: i64| usize::try_from(t as i64 + offset).ok().and_then(|t| y.get(t)).copied();
+            let at = |t: usize, offset: i64| {
+                let moved = t.checked_add_signed(isize::try_from(offset).expect("a small base"));
+                moved.and_then(|t| y.get(t)).copied()
+            };
             let rows: Vec<(usize, f64)> = (0..n)
                 .filter_map(|t| {
-                    let later = at(t, h as i64)?;
+                    let later = *y.get(t + h)?;
                     Some((t, later - base.map_or(Some(0.0), |base| at(t, base))?))
                 })
                 .collect();
@@ -111,7 +115,7 @@ proptest! {
             near(&one.covariance, &covariance, 1e-8);
             prop_assert_eq!(one.rows, rows.len());
             for wanted in 1..=count {
-                let few = projections(&y, &x_all, base, &[h], &[overlap], Some(wanted)).unwrap();
+                let few = projections(&y, &x_all, base, &[h], &[overlap], Some(wanted)).expect("there is one");
                 near(&few[0].coefficients, &coefficients, 1e-9);
                 let size = count + 1;
                 let part: Vec<f64> =
@@ -130,14 +134,14 @@ proptest! {
     ) {
         let mut random = Random::new(seed);
         let events: Vec<i64> = gaps.iter().scan(1_000, |t, gap| { *t += gap; Some(*t) }).collect();
-        let end = events.last().unwrap() + 40;
+        let end = events.last().expect("there is one") + 40;
         let times: Vec<i64> = (900..=end).step_by(7).collect();
         let values = noise(&mut random, times.len(), 3.0);
         let x = noise(&mut random, events.len(), 1.0);
-        let found = event_projections(&events, &[&x], &times, &values, &[offset], &[width]).unwrap();
-        let last = *times.last().unwrap();
+        let found = event_projections(&events, &[&x], &times, &values, &[offset], &[width]).expect("there is one");
+        let last = *times.last().expect("there is one");
         let kept: Vec<usize> = (0..events.len()).filter(|&i| events[i] + offset <= last).collect();
-        let held = |at: i64| values[times.iter().rposition(|&t| t <= at).unwrap()];
+        let held = |at: i64| values[times.iter().rposition(|&t| t <= at).expect("there is one")];
         let outcome: Vec<f64> = kept.iter().map(|&i| held(events[i] + offset) - held(events[i] - 1)).collect();
         let weight = |i: usize, j: usize| (1.0 - (events[i] - events[j]).abs() as f64 / width as f64).max(0.0);
         let (coefficients, covariance) = slow(&outcome, &[&x[..kept.len()]], weight);
@@ -153,7 +157,7 @@ fn long_series_in_many_chunks_are_the_same_as_all_pairs() {
     let n = 1_700;
     let (x, y) = (noise(&mut random, n, 0.0), noise(&mut random, n, 0.0));
     for overlap in [0, 1, 511, 512, 700, 5_000] {
-        let found = projections(&y, &[&x], None, &[0], &[overlap], None).unwrap();
+        let found = projections(&y, &[&x], None, &[0], &[overlap], None).expect("there is one");
         let (coefficients, covariance) = slow(&y, &[&x], bartlett(overlap));
         near(&found[0].coefficients, &coefficients, 1e-10);
         near(&found[0].covariance, &covariance, 1e-9);
@@ -166,7 +170,7 @@ fn a_large_mean_beside_small_moves_loses_no_digits() {
     let mut random = Random::new(5);
     let x: Vec<f64> = noise(&mut random, 500, 0.0).iter().map(|e| 60_000.0 + 1e-3 * e).collect();
     let y: Vec<f64> = x.iter().map(|x| 2.0 * (x - 60_000.0)).collect();
-    let found = projections(&y, &[&x], None, &[0], &[3], None).unwrap();
+    let found = projections(&y, &[&x], None, &[0], &[3], None).expect("there is one");
     assert!((found[0].coefficients[1] - 2.0).abs() < 1e-9, "{:?}", found[0]);
     assert!((found[0].coefficients[0] + 120_000.0).abs() < 1e-4, "{:?}", found[0]);
     assert!(found[0].residual < 1e-20 * 500.0);
