@@ -20,9 +20,9 @@ from crossbook.study.convergence import (
 from crossbook.study.crosses import cross_ladder, cross_share, crosses, default_fair_basis, find_crosses
 from crossbook.study.discovery import Discovery, aligned_prices, half_life, price_discovery, rolling_discovery
 from crossbook.study.execution import almgren_chriss, efficient_frontier, obizhaeva_wang, schedule_cost
+from crossbook.study.flow_rows import even_rows, flow_rows
 from crossbook.study.forecast import forecast_scores, purged_splits, reliability, walk_forward
 from crossbook.study.forecasters import Boosted, Forecaster, Ridge
-from crossbook.study.flow_rows import even_rows, flow_rows
 from crossbook.study.hawkes import (
     HawkesFit,
     fit_hawkes,
@@ -135,10 +135,10 @@ __all__ = [
     "fit_ou",
     "flow_bars",
     "flow_regression",
+    "flow_rows",
     "forecast_scores",
     "forecast_trades",
     "forecast_trades_summary",
-    "flow_rows",
     "half_life",
     "hawkes_forecast",
     "hawkes_intensity",
@@ -179,8 +179,8 @@ __all__ = [
     "prevailing_quotes",
     "price_discovery",
     "propagator",
-    "purged_splits",
     "publication_grid",
+    "purged_splits",
     "queue_imbalance",
     "queue_imbalance_curve",
     "quote_flow",
