@@ -80,7 +80,7 @@ struct Decoder {
 impl Decoder {
     fn new(instruments: &[Instrument]) -> Self {
         let feed = |(index, instrument): (u32, _)| {
-            Session::new(Protocol::current(Instrument::clone(instrument).venue), [(index, instrument)])
+            Session::new(Protocol::current(Instrument::clone(instrument).venue).expect("a feed"), [(index, instrument)])
         };
         Self { feeds: (0..).zip(instruments).map(feed).collect(), tape: Tape::default(), events: 0 }
     }
@@ -226,7 +226,7 @@ fn market(c: &mut Criterion, name: &str, streams: &[&Stream]) {
 fn replay(c: &mut Criterion, streams: &[Stream]) {
     let source = |(index, stream): (u32, &Stream)| Source {
         paths: vec![stream.path.clone()],
-        protocol: Some(Protocol::current(stream.instrument.venue)),
+        protocol: Some(Protocol::current(stream.instrument.venue).expect("a feed")),
         instruments: vec![(index, stream.instrument.clone())],
         partial: false,
     };

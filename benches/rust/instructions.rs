@@ -179,7 +179,7 @@ impl Run {
             frames.push(frame(&mut flow, *says, *n));
         }
         let mut run = Self {
-            feed: Session::new(Protocol::current(coinm.venue), [(0, &coinm)]),
+            feed: Session::new(Protocol::current(coinm.venue).expect("a feed"), [(0, &coinm)]),
             market: Market::new(vec![coinm]).expect("a market"),
             tape: Tape::default(),
             frames,

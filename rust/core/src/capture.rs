@@ -167,7 +167,7 @@ pub fn identify(path: &Path) -> Result<Content, CaptureError> {
         for venue in Venue::ALL {
             for prefix in [venue.name(), venue.alias()] {
                 let symbol = stem.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('-'));
-                let protocol = Protocol::current(venue);
+                let Some(protocol) = Protocol::current(venue) else { continue };
                 if let Some(known) = symbol.and_then(|symbol| (protocol.describe)(symbol)) {
                     let (symbol, instruments) = (Some(known.symbol), None);
                     return Ok(Content::Connection { protocol, symbol, instruments, guessed: false });

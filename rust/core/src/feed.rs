@@ -77,13 +77,12 @@ impl Protocol {
         protocols().find(|protocol| protocol.name == name)
     }
 
-    /// The protocol that a venue speaks today: the first without a last day, else the last that there was.
+    /// The protocol that a venue speaks today: the first without a last day, else the last that there was. `None` for
+    /// pools, which have a state instead of a feed.
     #[must_use]
-    pub fn current(venue: Venue) -> &'static Self {
+    pub fn current(venue: Venue) -> Option<&'static Self> {
         let spoken = || protocols().filter(|protocol| protocol.venue == venue);
-        let today = spoken().find(|protocol| protocol.valid.1.is_empty()).or_else(|| spoken().last());
-        // Every venue has one: a test holds the table to it.
-        today.unwrap_or(&binance::SPOT)
+        spoken().find(|protocol| protocol.valid.1.is_empty()).or_else(|| spoken().last())
     }
 
     /// The protocol that a websocket address and a date (`YYYY-MM-DD`) stand for; where several protocols share an address,
@@ -321,8 +320,8 @@ mod tests {
     fn every_venue_speaks_exactly_one_protocol_today_or_has_spoken_one() {
         for venue in Venue::ALL {
             let all: Vec<_> = protocols().filter(|protocol| protocol.venue == venue).collect();
-            assert!(!all.is_empty(), "{venue}");
-            assert_eq!(Protocol::current(venue).venue, venue);
+            assert_eq!(all.is_empty(), venue.is_pool(), "{venue}");
+            assert_eq!(Protocol::current(venue).map(|protocol| protocol.venue), (!venue.is_pool()).then_some(venue));
         }
         let names: std::collections::BTreeSet<_> = protocols().map(|protocol| protocol.name).collect();
         assert_eq!(names.len(), protocols().count(), "names are unique");

@@ -11,7 +11,7 @@ use crate::units::Unit;
 /// One line a venue: its name in code, in tables and files, its short name, taker fee in parts per million, what it is.
 macro_rules! venues {
     ($($venue:ident $name:literal $alias:literal $fee:literal $doc:literal;)*) => {
-        /// A matching engine with its own feed rules.
+        /// A matching engine with its own feed rules, or a kind of pool.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "kebab-case")]
         #[non_exhaustive]
@@ -59,6 +59,8 @@ venues! {
     Dydx "dydx" "dydx" 500 "dYdX perpetuals.";
     IndependentReserve "independent-reserve" "independent-reserve" 5000 "Independent Reserve, spot.";
     CryptoCom "crypto-com" "crypto-com" 5000 "Crypto.com Exchange: spot, perpetuals and futures.";
+    UniswapV2 "uniswap-v2" "uniswap-v2" 0 "Constant-product pools of Uniswap v2 and its copies; their fee is in their prices.";
+    UniswapV3 "uniswap-v3" "uniswap-v3" 0 "Concentrated-liquidity pools of Uniswap v3 and its copies; their fee is in their prices.";
 }
 
 impl Venue {
@@ -72,6 +74,12 @@ impl Venue {
     #[must_use]
     pub const fn alias(self) -> &'static str {
         self.facts().1
+    }
+
+    /// Whether it is a kind of pool: its instruments have states, which [`crate::market::Market::set_pool`] takes, no feed.
+    #[must_use]
+    pub const fn is_pool(self) -> bool {
+        matches!(self, Self::UniswapV2 | Self::UniswapV3)
     }
 
     /// Taker fee of the venue's base tier in parts per billion, from its public schedule as known, not read from it. Of

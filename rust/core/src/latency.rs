@@ -112,11 +112,11 @@ fn repeat(enough: usize, samples: &mut Vec<u64>, mut pass: impl FnMut(&mut Vec<u
 
 /// Gives every frame to new feeds, each with an empty tape.
 fn play(instruments: &[Instrument], frames: &[Frame], mut each: impl FnMut(&mut Session, &Frame, &mut Tape)) {
-    let mut feeds: Vec<_> =
-        (0..).zip(instruments).map(|(i, known)| Session::new(Protocol::current(known.venue), [(i, known)])).collect();
+    let feed = |(i, known): (u32, &Instrument)| Some(Session::new(Protocol::current(known.venue)?, [(i, known)]));
+    let mut feeds: Vec<_> = (0..).zip(instruments).map(feed).collect();
     let mut tape = Tape::default();
     for frame in frames {
-        if let Some(feed) = feeds.get_mut(frame.instrument as usize) {
+        if let Some(Some(feed)) = feeds.get_mut(frame.instrument as usize) {
             tape.clear();
             each(feed, frame, &mut tape);
             feed.commands().for_each(drop);

@@ -9,6 +9,7 @@ mod ladder;
 mod observe;
 mod path;
 pub mod placement;
+mod pool_venue;
 pub mod route;
 mod tops;
 mod touch;
@@ -27,11 +28,13 @@ pub use self::cycle::{
 pub use self::ladder::{LadderLevel, VenueLadder};
 pub use self::observe::{DepthRows, Observer, QuoteRows};
 pub use self::path::{BestRows, Rows};
+pub use self::pool_venue::{MOST_LEVELS, PoolRules, PoolTime, PoolVenue, snapshot};
 pub use self::tops::NetCross;
 use self::tops::Tops;
 pub use self::touch::{Change, Source, Status, Touch, VenueBook};
 use crate::event::{Event, Kind};
 use crate::instrument::Instrument;
+use crate::pool::PoolError;
 use crate::units::{Nanos, Price, Side};
 
 /// The most instruments of a market: one bit each in a set of venues.
@@ -100,6 +103,38 @@ pub enum MarketError {
     /// A capital or holding below zero.
     #[error("expected capitals and holdings of zero or more")]
     Capital,
+    /// No such instrument.
+    #[error("instrument {index}: expected one of {count}")]
+    NoInstrument {
+        /// The index given.
+        index: usize,
+        /// How many instruments there are.
+        count: usize,
+    },
+    /// A pool exchanges one currency for another.
+    #[error("{name}: expected a spot instrument for a pool, found {found}")]
+    PoolInstrument {
+        /// The instrument.
+        name: String,
+        /// What contract it is.
+        found: &'static str,
+    },
+    /// A number of levels out of range.
+    #[error("{name}: expected 1 to {MOST_LEVELS} levels a side of a pool, found {found}")]
+    PoolLevels {
+        /// The instrument.
+        name: String,
+        /// As given.
+        found: usize,
+    },
+    /// A pool cannot be read in the units of its instrument.
+    #[error("{name}: {error}")]
+    Pool {
+        /// The instrument.
+        name: String,
+        /// What the pool said.
+        error: PoolError,
+    },
     /// A limit of staleness below zero.
     #[error("expected a limit of staleness of zero or more ns, found {0}")]
     Limit(i64),
@@ -139,6 +174,8 @@ pub struct Market {
     next_expiry: i64,
     factors: Vec<i64>,
     crosses: Option<Crosses>,
+    /// By instrument, as far as any is one: the pool behind it.
+    pools: Vec<Option<Box<PoolVenue>>>,
 }
 
 impl Market {
@@ -214,6 +251,7 @@ impl Market {
             next_expiry: i64::MAX,
             factors,
             crosses: None,
+            pools: Vec::new(),
         })
     }
 

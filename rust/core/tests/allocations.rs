@@ -127,7 +127,7 @@ fn the_allocator_counts() {
 #[test]
 fn ten_thousand_warm_frames_become_events_and_a_book_without_an_allocation() {
     let instrument = Instrument::builtin(Venue::BinanceUsdm, "BTCUSDT").expect("built in");
-    let mut feed = Session::new(Protocol::current(instrument.venue), [(0, &instrument)]);
+    let mut feed = Session::new(Protocol::current(instrument.venue).expect("a feed"), [(0, &instrument)]);
     let (mut tape, mut book) = (Tape::default(), PriceBook::new());
     let mut received = 0;
     let mut rows = 0;
@@ -183,7 +183,7 @@ fn two_hundred_thousand_warm_plain_commands_match_without_an_allocation() {
 #[test]
 fn a_warm_router_routes_over_a_market_without_an_allocation() {
     let instrument = Instrument::builtin(Venue::BinanceUsdm, "BTCUSDT").expect("built in");
-    let mut feed = Session::new(Protocol::current(instrument.venue), [(0, &instrument)]);
+    let mut feed = Session::new(Protocol::current(instrument.venue).expect("a feed"), [(0, &instrument)]);
     let mut tape = Tape::default();
     feed.on_frame(Nanos(1), snapshot(1).as_bytes(), &mut tape).expect("a snapshot");
     let mut market = Market::new(vec![instrument.clone(), instrument]).expect("a market");

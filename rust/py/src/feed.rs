@@ -69,7 +69,10 @@ pub fn protocols(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
 #[pyfunction]
 #[pyo3(signature = (venue_name, /))]
 pub fn current_protocol(venue_name: &str) -> PyResult<&'static str> {
-    Ok(Protocol::current(venue(venue_name)?).name)
+    let protocol = Protocol::current(venue(venue_name)?);
+    protocol.map(|protocol| protocol.name).ok_or_else(|| {
+        errors::data(format!("venue {venue_name:?}: expected one with a feed, a pool's state is read from its chain"))
+    })
 }
 
 /// The instruments in the answer to a request for one of a protocol's `instruments_paths`.

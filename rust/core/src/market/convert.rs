@@ -329,6 +329,15 @@ impl Conversion {
         self.worth.is_some()
     }
 
+    /// The market's quote currency per unit of the instrument's, as a fraction: what it costs to buy it (asks), what it
+    /// brings when it is sold (bids). `None` if the rate is not known.
+    #[must_use]
+    pub fn rate(&self, side: Side) -> Option<(i64, i64)> {
+        let worth = self.worth.as_ref()?;
+        let rate = if side == Side::Ask { worth.buy } else { worth.sell };
+        Some((rate.num, rate.den))
+    }
+
     /// What one pays per unit of base currency at this ask, in common price units, rounded up; [`NO_ASK`] if the rate is
     /// not known.
     #[inline]

@@ -1,9 +1,10 @@
 //! Rows of what a market showed, message by message: the material of studies.
 
 use super::touch::{Source, Touch};
-use super::{Change, Market, VenueBook};
+use super::{Change, Market, MarketError, PoolRules, PoolTime, VenueBook};
 use crate::book::Quote;
 use crate::event::Event;
+use crate::pool::Pool;
 use crate::units::Side;
 
 /// One row per quote message, and per depth message or loss that moved the touch; where a quote gives the touch back to
@@ -84,6 +85,17 @@ impl Observer {
         let bands = vec![Vec::new(); self.bands.len()];
         let fresh = DepthRows { within: [bands.clone(), bands], ..DepthRows::default() };
         std::mem::replace(&mut self.depth, fresh)
+    }
+
+    /// A pool's state from here on, with rows as for any venue.
+    ///
+    /// # Errors
+    /// As [`Market::set_pool`]; nothing changed then.
+    pub fn set_pool(&mut self, index: usize, pool: Pool, rules: &PoolRules, at: &PoolTime) -> Result<(), MarketError> {
+        let (venue, events) = self.market.read_pool(index, pool, rules, at)?;
+        events.iter().for_each(|event| self.apply(event));
+        self.market.keep_pool(index, venue);
+        Ok(())
     }
 
     /// Takes one event.

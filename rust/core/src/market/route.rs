@@ -13,7 +13,9 @@
 //! answer then states a gap.
 
 mod answer;
+mod dual;
 mod legs;
+mod pools;
 mod runs;
 mod search;
 #[cfg(test)]
@@ -21,7 +23,9 @@ mod tests;
 
 use thiserror::Error;
 
-pub use self::answer::{LeftOut, Route, RouteLeg, Shortfall};
+pub use self::answer::{LeftOut, Route, RouteLeg, RouteSwap, Shortfall};
+pub use self::dual::{Depth, DualRouter, Offers, PoolOffer};
+use self::pools::Offered;
 use self::legs::{Money, contracts, costs, is_exact, known_leg, leg, touch_contract};
 pub use self::runs::{Slices, Source, Terms};
 pub use self::search::{Order, Router, Split};
@@ -162,6 +166,11 @@ impl Request<'_> {
 #[derive(Debug, Default)]
 pub struct MarketRouter {
     router: Router,
+    /// Instead of it where a venue is a pool.
+    dual: DualRouter,
+    /// By venue: whether it is a pool that is asked itself; whether any is.
+    pools: Vec<bool>,
+    has_pool: bool,
     terms: Vec<Terms>,
     venues: Vec<usize>,
     /// By venue: whether its sizes depend on the price.
@@ -260,7 +269,8 @@ impl MarketRouter {
         self.route.wanted = size;
         self.route.marginal = money.price(split.marginal.abs() / 1e9);
         self.fixed.clear();
-        let (ended, constrained) = (self.router.all_ended(), split.is_constrained);
+        let ended = if self.has_pool { self.dual.all_ended() } else { self.router.all_ended() };
+        let constrained = split.is_constrained;
         let mut bound = split.bound;
         // Whether all could be traded before contracts were made whole, and what one of them is at most.
         let (mut whole, mut one_contract) = (false, 0);
@@ -324,6 +334,7 @@ impl MarketRouter {
         let max_venues = request.max_venues.saturating_sub(self.fixed.len());
         if rest <= 0 || max_venues == 0 {
             self.router.clear();
+            self.dual.clear();
             return Ok(Split { filled: traded, cost, ..*relaxed });
         }
         let (second, hit) = self.split(market, &Request { max_venues, ..*request }, rest)?;
@@ -349,7 +360,9 @@ impl MarketRouter {
         self.inverse.clear();
         self.contracts.clear();
         self.exact.clear();
+        self.pools.clear();
         self.route.legs.clear();
+        self.route.swaps.clear();
         self.route.left_out.clear();
         let buy = request.side == Side::Bid;
         for (index, venue) in market.venues().iter().enumerate() {
@@ -395,7 +408,9 @@ impl MarketRouter {
             });
             self.venues.push(index);
             self.inverse.push(inverse);
+            self.pools.push(market.pool(index).is_some());
         }
+        self.has_pool = self.pools.contains(&true);
         if self.venues.is_empty() { Err(RouteError::NoVenue) } else { Ok(()) }
     }
 
@@ -406,10 +421,30 @@ impl MarketRouter {
             max_venues: request.max_venues,
             max_nodes: request.max_nodes,
         };
+        if self.has_pool {
+            let mut depth = Offered::new(market, &self.venues, &self.pools, request)?;
+            let split = self.dual.split(&order, &self.terms, &mut depth).map_err(|error| self.named(error))?;
+            return Ok((split, depth.ladders.hit_limit || self.dual.any_limited()));
+        }
         let mut ladders = Ladders::new(request.side, request.limit);
         ladders.fill(market, &self.venues, request.side);
         let split = self.router.split(&order, &self.terms, &mut ladders).map_err(|error| self.named(error))?;
         Ok((split, ladders.hit_limit))
+    }
+
+    /// Lots of each venue in the last split.
+    fn lots(&self) -> &[i64] {
+        if self.has_pool { self.dual.lots() } else { self.router.lots() }
+    }
+
+    /// What a venue's part of the last split costs.
+    fn cost_of(&self, slot: usize) -> i128 {
+        if self.has_pool { self.dual.cost_of(slot) } else { self.router.cost_of(slot) }
+    }
+
+    /// The worst price of a venue's part of the last split, and what its last lot costs net.
+    fn last_of(&self, slot: usize) -> Option<(i64, f64)> {
+        if self.has_pool { self.dual.last_of(slot) } else { self.router.last_of(slot) }
     }
 
     /// The search numbers the venues that take part; a user knows them by their instruments.
@@ -473,7 +508,7 @@ impl MarketRouter {
     fn cut_contracts(&mut self, market: &Market, request: &Request<'_>) -> Result<bool, RouteError> {
         let mut any = false;
         for (slot, &venue) in self.venues.iter().enumerate() {
-            let wanted = self.router.lots().get(slot).copied().unwrap_or(0);
+            let wanted = self.lots().get(slot).copied().unwrap_or(0);
             if wanted == 0 || !self.inverse.get(slot).is_some_and(|inverse| *inverse) {
                 continue;
             }
@@ -492,19 +527,28 @@ impl MarketRouter {
         let mut fixed = self.fixed.iter().peekable();
         for (slot, &venue) in self.venues.iter().enumerate() {
             let cut = fixed.next_if(|(at, _)| *at == slot).map(|(_, leg)| *leg);
-            let lots = self.router.lots().get(slot).copied().unwrap_or(0);
+            let lots = self.lots().get(slot).copied().unwrap_or(0);
             let overflow = RouteError::Overflow { venue };
             let terms = self.terms.get(slot).copied().unwrap_or_default();
+            if let (true, Some(conversion)) = (lots > 0 && self.pools.get(slot) == Some(&true), market.conversion(venue)) {
+                let native = lots.checked_mul(conversion.lot()).ok_or_else(|| overflow.clone())?;
+                let sizes = (lots * terms.lot, native);
+                let (leg, swap) =
+                    pools::leg(market, request, venue, sizes, terms.factor, money).ok_or(overflow)?;
+                self.route.legs.push(leg);
+                self.route.swaps.push(swap);
+                continue;
+            }
             let mut leg = match (cut, market.conversion(venue)) {
                 (Some(leg), _) => leg,
                 (None, Some(conversion)) if lots > 0 => {
                     let native = lots.checked_mul(conversion.lot()).ok_or_else(|| overflow.clone())?;
                     let known =
-                        if self.exact.get(slot).is_some_and(|exact| *exact) { self.router.last_of(slot) } else { None };
+                        if self.exact.get(slot).is_some_and(|exact| *exact) { self.last_of(slot) } else { None };
                     let leg = match known {
                         // Net cost is gross cost times the factor: what is left of an exact product is exact.
                         Some((price, _)) => {
-                            let gross = (self.router.cost_of(slot) - terms.fixed).abs() / i128::from(terms.factor);
+                            let gross = (self.cost_of(slot) - terms.fixed).abs() / i128::from(terms.factor);
                             known_leg(market, request, venue, native, price, money.gross(gross))
                         }
                         None => leg(market, request, venue, native),
@@ -518,7 +562,7 @@ impl MarketRouter {
                 leg.size = lots * terms.lot;
             }
             #[allow(clippy::cast_precision_loss)] // analytics begin here
-            let net = match (cut, self.router.last_of(slot)) {
+            let net = match (cut, self.last_of(slot)) {
                 (None, Some((_, net))) => net.abs() / 1e9,
                 _ => leg.price as f64 * (terms.factor as f64 / 1e9),
             };

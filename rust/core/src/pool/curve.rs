@@ -169,6 +169,55 @@ impl Curve {
         [liquidity / self.root, liquidity * self.root]
     }
 
+    /// What a trade that moves so much of `token`, fee apart, moves of the other token, fee apart too, and the root of the
+    /// price that it leaves. None if the curve ends before. Keeps its digits where the amount is small against the pool.
+    #[must_use]
+    pub(crate) fn at_amount(&self, token_in: Token, token: Token, amount: f64) -> Option<(f64, f64)> {
+        let (row, index) = (&self.segments[token_in as usize], token as usize);
+        let place = row.partition_point(|segment| segment.before[index] <= amount).max(1) - 1;
+        let Segment { near, liquidity, before, .. } = row[place];
+        let rest = (amount - before[index]).max(0.0);
+        let other = before[token.other() as usize];
+        if rest == 0.0 {
+            return Some((other, near));
+        }
+        // Token 1 moves by L Δs, token 0 by L Δ(1/s).
+        let root = match (token, token_in) {
+            (Token::One, Token::Zero) => near - rest / liquidity,
+            (Token::One, Token::One) => near + rest / liquidity,
+            (Token::Zero, Token::Zero) => 1.0 / (1.0 / near + rest / liquidity),
+            (Token::Zero, Token::One) => 1.0 / (1.0 / near - rest / liquidity),
+        };
+        let ratio = near * root;
+        let moved = if token == Token::Zero { rest * ratio } else { rest / ratio };
+        (root > 0.0 && moved.is_finite()).then_some((other + moved, root))
+    }
+
+    /// The stretch that a trade begins in: roots of the price where it begins and ends, and its liquidity.
+    #[inline]
+    pub(crate) fn first(&self, token_in: Token) -> (f64, f64, f64) {
+        let segment = &self.segments[token_in as usize][0];
+        (segment.near, segment.far, segment.liquidity)
+    }
+
+    /// All that a trade can move of `token`, fee apart; infinite or all of the reserve where there is no end.
+    pub(crate) fn most(&self, token_in: Token, token: Token) -> f64 {
+        let row = &self.segments[token_in as usize];
+        match row.as_slice() {
+            // One stretch without an end: a reserve comes out at most, anything goes in.
+            [only] if only.near != only.far => {
+                if token == token_in {
+                    f64::INFINITY
+                } else if token == Token::Zero {
+                    only.liquidity / only.near
+                } else {
+                    only.liquidity * only.near
+                }
+            }
+            _ => row.last().map_or(0.0, |last| last.before[token as usize]),
+        }
+    }
+
     #[inline]
     fn moved(&self, token_in: Token, root: f64) -> Flow {
         let row = &self.segments[token_in as usize];

@@ -99,25 +99,32 @@ impl Pool {
 
     /// The marginal price after the fee as raw quote and raw base.
     fn touch(&self, token_in: Token, base: Token) -> (U256, U256) {
-        // Token 1 for token 0 before the fee.
-        let (one, zero) = match self {
+        let current = match self {
             Self::ConstantProduct(pool) => {
                 let [zero, one] = pool.reserves();
                 (U256::from(one), U256::from(zero))
             }
-            Self::Concentrated(pool) => {
-                // 160 bits squared over 2^192: 32 bits fewer of both lose 2^-32 of a part in 2^64 at the lowest price.
-                let price = super::wide::full_product(&pool.sqrt_price(), &pool.sqrt_price());
-                let shift = price.bit_len().saturating_sub(220);
-                let top = price >> shift;
-                let top = U256::from_limbs(std::array::from_fn(|index| top.as_limbs()[index]));
-                (top, U256::ONE << (192 - shift.min(192)))
-            }
+            Self::Concentrated(pool) => of_root(&pool.sqrt_price()),
         };
+        self.net(token_in, base, current)
+    }
+
+    /// A price in raw token 1 and raw token 0 before the fee, as raw quote and raw base after it.
+    pub(super) fn net(&self, token_in: Token, base: Token, (one, zero): (U256, U256)) -> (U256, U256) {
         let (kept, whole) = (U256::from(self.fee().kept()), U256::from(self.fee().whole()));
         let (one, zero) = if token_in == Token::Zero { (one * kept, zero * whole) } else { (one * whole, zero * kept) };
         if base == Token::Zero { (one, zero) } else { (zero, one) }
     }
+}
+
+/// The price of a square-root price, token 1 for token 0, as raw amounts.
+pub(super) fn of_root(root: &U256) -> (U256, U256) {
+    // 160 bits squared over 2^192: 32 bits fewer of both lose 2^-32 of a part in 2^64 at the lowest price.
+    let price = super::wide::full_product(root, root);
+    let shift = price.bit_len().saturating_sub(220);
+    let top = price >> shift;
+    let top = U256::from_limbs(std::array::from_fn(|index| top.as_limbs()[index]));
+    (top, U256::ONE << (192 - shift.min(192)))
 }
 
 const fn base_of(trade: &Trade, base: Token) -> U256 {

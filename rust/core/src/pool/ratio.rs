@@ -163,6 +163,25 @@ impl Scale {
         self.size_unit
     }
 
+    /// Raw quote of one price unit times one size unit, as a fraction.
+    ///
+    /// # Errors
+    /// [`PoolError::Price`] if a part of it needs more than 192 bits.
+    pub fn notional(&self) -> Result<(U256, U256), PoolError> {
+        let across = |a: U256, b: U256| {
+            let divisor = a.gcd(b);
+            (a / divisor, b / divisor)
+        };
+        let ((p0, s1), (s0, p1)) = (across(self.price.0, self.size.1), across(self.size.0, self.price.1));
+        let fits = |product: Option<U256>| product.filter(|product| product.bit_len() <= 192).ok_or(PoolError::Price);
+        Ok((fits(p0.checked_mul(s0))?, fits(p1.checked_mul(s1))?))
+    }
+
+    /// Raw base of one size unit, as a float.
+    pub(crate) fn raw_per_size(&self) -> f64 {
+        to_f64(&self.size.0) / to_f64(&self.size.1)
+    }
+
     /// A price of the book as one of the pool.
     ///
     /// # Errors

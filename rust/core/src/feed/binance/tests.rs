@@ -18,7 +18,7 @@ fn usdm() -> Instrument {
 }
 
 fn feed(instrument: &Instrument) -> Session {
-    Session::new(Protocol::current(instrument.venue), [(0, instrument)])
+    Session::new(Protocol::current(instrument.venue).expect("a feed"), [(0, instrument)])
 }
 
 /// Feeds the frames one ms apart; the n-th result and all events.
@@ -274,7 +274,7 @@ fn real_frames() -> Vec<(Instrument, Vec<u8>)> {
 
 /// Whether a frame is read; if it is, `serde_json` must read the same ids and levels in it.
 fn agree(instrument: &Instrument, frame: &[u8]) -> bool {
-    let mut dialect = (Protocol::current(instrument.venue).dialect)();
+    let mut dialect = (Protocol::current(instrument.venue).expect("a feed").dialect)();
     let mut found = Frame::default();
     if dialect.read(frame, &mut found).is_err() {
         return false;

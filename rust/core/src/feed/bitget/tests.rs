@@ -226,7 +226,7 @@ fn the_date_tells_which_protocol_an_address_stands_for() {
     assert_eq!(at("wss://ws.bitget.com/mix/v1/stream", "2022-04-07"), Some("bitget-v1-mix"));
     assert_eq!(at("wss://ws.bitget.com/v2/ws/public", "2025-01-01"), Some("bitget-v2-futures-2023"));
     assert_eq!(at("wss://ws.bitget.com/v2/ws/public", "2026-08-01"), Some("bitget-v2-futures"));
-    assert_eq!(Protocol::current(Venue::BitgetFutures).name, "bitget-v2-futures");
+    assert_eq!(Protocol::current(Venue::BitgetFutures).expect("a feed").name, "bitget-v2-futures");
 }
 
 #[test]

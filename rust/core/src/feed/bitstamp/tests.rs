@@ -134,7 +134,7 @@ fn subscriptions_are_as_documented() {
             r#"{"event":"bts:unsubscribe","data":{"channel":"live_orders_btcusd"}}"#,
         ]
     );
-    assert_eq!(Protocol::current(Venue::Bitstamp).name, "bitstamp-diff");
+    assert_eq!(Protocol::current(Venue::Bitstamp).expect("a feed").name, "bitstamp-diff");
 }
 
 #[test]

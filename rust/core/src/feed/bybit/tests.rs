@@ -386,7 +386,7 @@ fn the_address_tells_the_protocol() {
     ] {
         assert_eq!(Protocol::at(url, "2022-01-01").map(|protocol| protocol.name), Some(name));
     }
-    assert_eq!(Protocol::current(Venue::BybitInverse).name, "bybit-v5-inverse");
+    assert_eq!(Protocol::current(Venue::BybitInverse).expect("a feed").name, "bybit-v5-inverse");
 }
 
 #[test]

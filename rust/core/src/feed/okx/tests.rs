@@ -308,7 +308,7 @@ fn subscriptions_name_the_channels_of_each_kind_of_instrument() {
 fn the_date_tells_which_protocol_an_address_stands_for() {
     let at = |day| Protocol::at("wss://ws.okx.com:8443/ws/v5/public", day).map(|protocol| protocol.name);
     assert_eq!((at("2022-05-13"), at("2026-07-06"), at("2026-08-24")), (Some(LEGACY), Some(LEGACY), Some("okx-v5")));
-    assert_eq!(Protocol::current(Venue::Okx).name, "okx-v5");
+    assert_eq!(Protocol::current(Venue::Okx).expect("a feed").name, "okx-v5");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::super::Status;
 use super::legs::Money;
 use crate::cost::Amount;
+use crate::pool::{Trade, U256};
 use crate::units::{Price, Side, Size};
 
 /// Why a venue has no part in a route.
@@ -81,11 +82,27 @@ pub struct RouteLeg {
     pub marginal: f64,
 }
 
+/// The swap that a route's part at a pool is, as the pool quotes it. Raw amounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouteSwap {
+    /// Index of the instrument.
+    pub venue: usize,
+    /// What is paid in, fee included, and what comes out.
+    pub trade: Trade,
+    /// The pool's fee, part of what is paid in.
+    pub fee: U256,
+    /// The marginal price after the swap and the fee, in the instrument's price units, rounded away from the trade: the
+    /// limit of the order to send.
+    pub price_after: Price,
+}
+
 /// How an order is split.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Route {
     /// The parts, in the order of the instruments.
     pub legs: Vec<RouteLeg>,
+    /// The swaps of the parts at pools, in the same order.
+    pub swaps: Vec<RouteSwap>,
     /// Venues without a part because they were left out, and why. Rates are no venues and not named.
     pub left_out: Vec<(usize, LeftOut)>,
     /// The size wanted, in common size units; of a notional, what it comes to.
