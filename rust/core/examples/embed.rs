@@ -20,7 +20,7 @@ pub fn main() {
     let mut feeds: Vec<_> = instruments
         .iter()
         .zip(0..)
-        .map(|(one, index)| Session::new(Protocol::current(one.venue), [(index, one)]))
+        .map(|(one, index)| Session::new(Protocol::current(one.venue).expect("a feed"), [(index, one)]))
         .collect();
     let mut market = Market::new(instruments).expect("two claims on one currency");
     let mut tape = Tape::default();

@@ -59,8 +59,8 @@ venues! {
     Dydx "dydx" "dydx" 500 "dYdX perpetuals.";
     IndependentReserve "independent-reserve" "independent-reserve" 5000 "Independent Reserve, spot.";
     CryptoCom "crypto-com" "crypto-com" 5000 "Crypto.com Exchange: spot, perpetuals and futures.";
-    UniswapV2 "uniswap-v2" "uniswap-v2" 0 "Constant-product pools of Uniswap v2 and its copies; their fee is in their prices.";
-    UniswapV3 "uniswap-v3" "uniswap-v3" 0 "Concentrated-liquidity pools of Uniswap v3 and its copies; their fee is in their prices.";
+    UniswapV2 "uniswap-v2" "uniswap-v2" 0 "Constant-product pools; their fee is in their prices.";
+    UniswapV3 "uniswap-v3" "uniswap-v3" 0 "Pools of concentrated liquidity; their fee is in their prices.";
 }
 
 impl Venue {

@@ -13,6 +13,7 @@
 //! answer then states a gap.
 
 mod answer;
+mod depths;
 mod dual;
 mod legs;
 mod pools;
@@ -24,6 +25,7 @@ mod tests;
 use thiserror::Error;
 
 pub use self::answer::{LeftOut, Route, RouteLeg, RouteSwap, Shortfall};
+pub use self::depths::{DepthLeg, DepthOrder, DepthRoute, DepthTerms, Depths};
 pub use self::dual::{Depth, DualRouter, Offers, PoolOffer};
 use self::pools::Offered;
 use self::legs::{Money, contracts, costs, is_exact, known_leg, leg, touch_contract};
@@ -89,6 +91,19 @@ pub enum RouteError {
     Required {
         /// Index of the venue.
         venue: usize,
+    },
+    /// Units of a router without a market.
+    #[error("units: expected powers of ten")]
+    Unit,
+    /// A level without a size.
+    #[error("venue {venue}: expected sizes above 0, found {size} at {price}")]
+    Level {
+        /// Index of the venue.
+        venue: usize,
+        /// The level's price.
+        price: i64,
+        /// The level's size.
+        size: i64,
     },
     /// There is nothing that could be traded.
     #[error("expected a venue to trade at, all are left out")]

@@ -30,7 +30,7 @@ use super::search::{Order, Split, gcd};
 /// Where levels and pools come from. A venue that is a pool has no levels.
 pub trait Depth: Source {
     /// The pool that a venue is; `None` for a book.
-    fn pool(&self, venue: usize) -> Option<&PoolOffer<'_>>;
+    fn pool(&self, venue: usize) -> Option<PoolOffer<'_>>;
 }
 
 /// Books by their levels and pools, by venue: for tests, and for whoever keeps them.
@@ -51,8 +51,8 @@ impl<S: Source> Source for Offers<'_, S> {
 
 impl<S: Source> Depth for Offers<'_, S> {
     #[inline]
-    fn pool(&self, venue: usize) -> Option<&PoolOffer<'_>> {
-        self.pools.get(venue)?.as_ref()
+    fn pool(&self, venue: usize) -> Option<PoolOffer<'_>> {
+        *self.pools.get(venue)?
     }
 }
 
@@ -263,7 +263,7 @@ impl DualRouter {
         self.best.resize(terms.len(), 0);
         let mut divisor = 0;
         for (index, (venue, terms)) in self.venues.iter_mut().zip(terms).enumerate() {
-            venue.reset(index, order, terms, depth.pool(index))?;
+            venue.reset(index, order, terms, depth.pool(index).as_ref())?;
             if self.limited && venue.bounds.mode == Mode::Free {
                 venue.bounds.mode = Mode::Open;
             }

@@ -13,7 +13,14 @@ use crate::units::{Price, Side, Size};
 /// The venues' ladders and pools up to a limit.
 pub(super) struct Offered<'a> {
     pub(super) ladders: Ladders<'a>,
-    pools: [Option<PoolOffer<'a>>; MAX_VENUES],
+    pools: [Option<Pooled<'a>>; MAX_VENUES],
+}
+
+/// A pool, what a raw unit of its quote token is at the rates of now, and the worst price.
+struct Pooled<'a> {
+    venue: &'a PoolVenue,
+    worth: (U256, U256),
+    limit: Option<Price>,
 }
 
 impl<'a> Offered<'a> {
@@ -29,7 +36,7 @@ impl<'a> Offered<'a> {
         made.ladders.fill(market, venues, request.side);
         for ((place, venue), is_pool) in made.pools.iter_mut().zip(venues).zip(pools) {
             if let Some(pool) = market.pool(*venue).filter(|_| *is_pool) {
-                *place = Some(offer(market, *venue, pool, request).ok_or(RouteError::Overflow { venue: *venue })?);
+                *place = Some(pooled(market, *venue, pool, request).ok_or(RouteError::Overflow { venue: *venue })?);
             }
         }
         Ok(made)
@@ -45,22 +52,23 @@ impl Source for Offered<'_> {
 
 impl Depth for Offered<'_> {
     #[inline]
-    fn pool(&self, venue: usize) -> Option<&PoolOffer<'_>> {
-        self.pools.get(venue)?.as_ref()
+    fn pool(&self, venue: usize) -> Option<PoolOffer<'_>> {
+        let Pooled { venue, worth, limit } = self.pools.get(venue)?.as_ref()?;
+        Some(PoolOffer { pool: &venue.pool, curve: &venue.curve, scale: &venue.scale, worth, limit: *limit })
     }
 }
 
-fn offer<'a>(market: &Market, venue: usize, pool: &'a PoolVenue, request: &Request<'_>) -> Option<PoolOffer<'a>> {
-    let conversion = market.conversion(venue)?;
+fn pooled<'a>(market: &Market, index: usize, venue: &'a PoolVenue, request: &Request<'_>) -> Option<Pooled<'a>> {
+    let conversion = market.conversion(index)?;
     let side = request.side.opposite();
     let (num, den) = conversion.rate(side)?;
     let whole = |part: i64| u64::try_from(part).ok().map(U256::from);
-    let worth = (pool.notional.1.checked_mul(whole(num)?)?, pool.notional.0.checked_mul(whole(den)?)?);
+    let worth = (venue.notional.1.checked_mul(whole(num)?)?, venue.notional.0.checked_mul(whole(den)?)?);
     // A limit out of reach of the venue's prices is none to a buyer; what it asks of a seller nobody pays.
     let limit = request.limit.filter(|limit| side == Side::Ask || *limit > 0).and_then(|limit| {
         conversion.native(side, limit).or_else(|| (side == Side::Bid).then_some(Price(i64::MAX)))
     });
-    Some(PoolOffer { pool: &pool.pool, curve: &pool.curve, scale: pool.scale, worth, limit })
+    Some(Pooled { venue, worth, limit })
 }
 
 /// The leg that trades a size at a pool, and its swap. `None` if an amount does not fit.

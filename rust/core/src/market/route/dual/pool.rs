@@ -7,7 +7,7 @@
 
 use super::super::RouteError;
 use crate::pool::wide::{mul_div, mul_div_up, to_f64};
-use crate::pool::{Curve, Pool, Ratio, Scale, Token, U256};
+use crate::pool::{Curve, Pool, PoolError, Ratio, Scale, Token, U256};
 use crate::units::{Price, Side, Size};
 
 /// Costs stay below this, as those of books do.
@@ -21,25 +21,24 @@ pub struct PoolOffer<'a> {
     /// Its curve, kept with it: `Curve::from(pool)`.
     pub curve: &'a Curve,
     /// Its base token, the decimals of its tokens, a price unit of its own and the router's size unit.
-    pub scale: Scale,
-    /// What a raw unit of its quote token is in price unit times size unit of the router, as a fraction.
-    pub worth: (U256, U256),
+    pub scale: &'a Scale,
+    /// What a raw unit of its quote token is in price unit times size unit of the router, as a fraction; see
+    /// [`PoolOffer::worth_of`].
+    pub worth: &'a (U256, U256),
     /// The worst marginal price before proportional costs, in the price unit of `scale`.
     pub limit: Option<Price>,
 }
 
-impl<'a> PoolOffer<'a> {
-    /// A pool whose scale has the router's units and whose quote token is the router's quote currency.
+impl PoolOffer<'_> {
+    /// The worth of a raw unit of quote where a scale has the router's units and its quote token is the router's currency.
     ///
     /// # Errors
-    /// [`RouteError::Terms`] if the units are too far from the tokens' decimals; `venue` is the index it names.
-    pub fn new(venue: usize, pool: &'a Pool, curve: &'a Curve, scale: Scale) -> Result<Self, RouteError> {
-        let (num, den) = scale.notional().map_err(|_| RouteError::Terms { venue, what: FAR })?;
-        Ok(Self { pool, curve, scale, worth: (den, num), limit: None })
+    /// [`PoolError::Price`] if the units are too far from the decimals of the tokens.
+    pub fn worth_of(scale: &Scale) -> Result<(U256, U256), PoolError> {
+        let (num, den) = scale.notional()?;
+        Ok((den, num))
     }
 }
-
-const FAR: &str = "units within 10^18 of what the decimals of the pool's tokens make";
 
 /// What an evaluation at one net price gives.
 #[derive(Clone, Copy, Debug, Default)]
@@ -101,7 +100,7 @@ impl PoolSide {
         let overflow = RouteError::Overflow { venue };
         let side = if buy { Side::Ask } else { Side::Bid };
         let (token_in, base) = (offer.scale.token_in(side), offer.scale.base());
-        let (num, den) = offer.worth;
+        let (num, den) = *offer.worth;
         let num = num.checked_mul(U256::from(factor.unsigned_abs())).ok_or(overflow)?;
         let (per_quote, per_size) = (to_f64(&num) / to_f64(&den), offer.scale.raw_per_size());
         let kept = offer.curve.factor();
@@ -142,7 +141,7 @@ impl PoolSide {
 
     /// Until a net marginal price.
     #[inline]
-    pub(super) fn supply(&self, at: &Marginal, curve: &Curve) -> Supply {
+    pub(super) fn supply<'c>(&self, at: &Marginal, curve: impl FnOnce() -> Option<&'c Curve>) -> Supply {
         let beyond = (at.root - self.near) * self.sign;
         if beyond.is_nan() || beyond <= 0.0 {
             return Supply::default();
@@ -152,7 +151,7 @@ impl PoolSide {
             let profit = self.liquidity * beyond * beyond * self.near_inverse;
             return Supply { size, profit, slope: self.liquidity, rough: (size * at.price).abs() };
         }
-        self.supply_beyond(at, curve)
+        curve().map_or_else(Supply::default, |curve| self.supply_beyond(at, curve))
     }
 
     #[inline(never)]
@@ -231,7 +230,7 @@ impl PoolSide {
 
 /// Raw quote that a size costs or brings.
 fn quote_of(offer: &PoolOffer<'_>, token_in: Token, size: i64) -> Option<U256> {
-    let (scale, size) = (&offer.scale, Size(size));
+    let (scale, size) = (offer.scale, Size(size));
     if token_in == scale.base() {
         // Less than a raw unit of base is not sold.
         let amount = scale.raw_size(size).filter(|amount| !amount.is_zero())?;

@@ -47,13 +47,14 @@ impl Case {
             .iter()
             .map(|venue| if let Venue::Pool(pool, ..) = venue { Some(Curve::from(pool)) } else { None })
             .collect();
+        let worth = PoolOffer::worth_of(&scale(Token::Zero)).expect("units");
         let pools: Vec<Option<PoolOffer<'_>>> = self
             .venues
             .iter()
             .zip(&curves)
             .map(|(venue, curve)| match (venue, curve) {
                 (Venue::Pool(pool, scale, limit), Some(curve)) => {
-                    Some(PoolOffer { limit: *limit, ..PoolOffer::new(0, pool, curve, *scale).expect("units") })
+                    Some(PoolOffer { pool, curve, scale, worth: &worth, limit: *limit })
                 }
                 _ => None,
             })

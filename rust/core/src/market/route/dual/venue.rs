@@ -216,10 +216,7 @@ impl Venue {
         }
         let lot = self.lot as f64;
         let mut found = match &self.pool {
-            Some(side) => match depth.pool(index) {
-                Some(offer) => side.supply(at, offer.curve),
-                None => Supply::default(),
-            },
+            Some(side) => side.supply(at, || depth.pool(index).map(|offer| offer.curve)),
             None => self.book_supply(index, at.price, depth)?,
         };
         let most = high as f64 * lot;
@@ -356,7 +353,7 @@ impl Venue {
         }
         let Some(side) = &self.pool else { return Some(self.book_cost(lots) + self.fixed) };
         if self.priced.0 != lots {
-            let cost = side.exact(lots.checked_mul(self.lot)?, depth.pool(index)?);
+            let cost = side.exact(lots.checked_mul(self.lot)?, &depth.pool(index)?);
             self.priced = (lots, cost.and_then(|cost| cost.checked_add(self.fixed)));
         }
         self.priced.1
