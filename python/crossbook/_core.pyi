@@ -421,6 +421,29 @@ class Market:
         snapshot: bool = False,
     ) -> None:
         """Apply one event, in units of its instrument; `last` ends a message. Raises `DataError`."""
+    def set_pool(
+        self,
+        instrument: int | str,
+        pool: ConstantProduct | Concentrated,
+        /,
+        *,
+        base: int,
+        decimals: tuple[int, int],
+        ts_recv: int,
+        ts_event: int = 0,
+        sequence: int = 0,
+        step: int | None = None,
+        levels: int = 100,
+    ) -> None:
+        """Take the state of a pool that a spot instrument is: its book is a snapshot of the pool's levels from now on.
+
+        Say so again whenever the pool's state changes; a copy is taken. `base` is the token (0 or 1) of the base currency,
+        `decimals` those of tokens 0 and 1, `ts_recv` when the state was received, `ts_event` the time of its block (both
+        ns), `sequence` its number. A level is the stretch between two marginal prices `step` price units apart (a basis
+        point of the price if not given), at its mean price with the pool's fee, rounded against the taker; there are
+        `levels` of them a side at most. `route` asks the pool itself for as long as no event of the instrument is newer.
+        Raises `PoolError` if the pool cannot be read in the instrument's units, `MarketError`, `DataError`.
+        """
     def advance(self, ts_recv: int, /) -> None:
         """Let time go by without an event (ns, receive clock): venues become stale."""
     def path(self, tapes: Tape | Iterable[Tape], /, *, every: Literal["change", "row"] = "change") -> Table:
@@ -1279,6 +1302,18 @@ def pool_cycle(
 ) -> tuple[float, float, list[tuple[int, int]], int] | None:
     """Best trade around a cycle: input, profit, whole amounts in and out by pool, whole profit."""
 
+def pool_tape(
+    instrument: Instrument,
+    states: Sequence[tuple[ConstantProduct | Concentrated, int, int, int]],
+    /,
+    *,
+    base: int,
+    decimals: tuple[int, int],
+    step: int | None = None,
+    levels: int = 100,
+) -> Tape:
+    """See `crossbook.pools.tape`; a state is a pool, ``ts_recv``, ``ts_event`` and a sequence."""
+
 def route_pools(
     tokens: int,
     pools: Sequence[tuple[ConstantProduct | Concentrated, int, int]],
@@ -1705,6 +1740,134 @@ class RouteLeg:
     @property
     def marginal(self) -> float:
         """What the last lot costs or brings, net of proportional costs, in quote currency per base currency."""
+    @property
+    def swap(self) -> RouteSwap | None:
+        """Of a pool: the swap itself."""
+
+@final
+class RouteSwap:
+    """The swap that a route's part at a pool is, as the pool quotes it: whole raw amounts."""
+
+    @property
+    def token_in(self) -> int:
+        """The token paid in."""
+    @property
+    def amount_in(self) -> int:
+        """Paid in, fee included."""
+    @property
+    def amount_out(self) -> int:
+        """Comes out."""
+    @property
+    def fee(self) -> int:
+        """The pool's fee, part of ``amount_in``."""
+    @property
+    def price_after(self) -> str:
+        """Marginal price after the swap with the fee, rounded away from the trade: the limit to send."""
+
+@final
+class DepthRouter:
+    """Books and pools under names, any number of them; see `crossbook.routing.DepthRouter`."""
+
+    def __new__(cls, *, price_unit: str, size_unit: str) -> Self:
+        """A router without venues. Units are powers of ten as text: prices and sizes of levels are counts of them."""
+    def set_book(
+        self,
+        name: str,
+        /,
+        bids: Sequence[tuple[int, int]],
+        asks: Sequence[tuple[int, int]],
+        *,
+        fee_ppb: int = 0,
+        fixed: _Number | None = None,
+        lot: _Number | None = None,
+        min_size: _Number | None = None,
+        max_size: _Number | None = None,
+    ) -> None:
+        """Set a venue's levels, best first, in counts of the units, with what trading there costs: a fee in parts per
+        billion, and a fixed amount an order. Sizes of orders are multiples of `lot` (the size unit if not given).
+        Raises `RouteError`, `DataError`."""
+    def set_pool(
+        self,
+        name: str,
+        pool: ConstantProduct | Concentrated,
+        /,
+        *,
+        base: int,
+        decimals: tuple[int, int],
+        fee_ppb: int = 0,
+        fixed: _Number | None = None,
+        lot: _Number | None = None,
+        min_size: _Number | None = None,
+        max_size: _Number | None = None,
+    ) -> None:
+        """Set a pool's state, of which a copy is taken. `base` is the token that sizes count, `decimals` those of tokens
+        0 and 1; the other token is the quote currency. Costs come on top of the pool's fee. Raises `PoolError`,
+        `RouteError`, `DataError`."""
+    def remove(self, name: str, /) -> None:
+        """Forget a venue. Raises `DataError` if there is none of the name."""
+    def __len__(self) -> int: ...
+    def route(
+        self,
+        side: Literal["buy", "sell", "bid", "ask", 0, 1],
+        size: _Number,
+        /,
+        *,
+        limit: _Number | None = None,
+        max_venues: int | None = None,
+        max_nodes: int = 10_000,
+    ) -> DepthRoute:
+        """Split a size over all venues at the least cost net of everything; less than the size is in `filled`.
+        Raises `RouteError`, `DataError`."""
+
+@final
+class DepthRoute:
+    """How an order is split over books and pools. Amounts are in quote currency."""
+
+    @property
+    def side(self) -> Literal["buy", "sell"]:
+        """What it does."""
+    @property
+    def legs(self) -> list[DepthRouteLeg]:
+        """The parts."""
+    @property
+    def filled(self) -> str:
+        """The size traded, exact."""
+    @property
+    def total(self) -> str:
+        """Paid with all costs, or received net of them, exact."""
+    @property
+    def gap(self) -> float | None:
+        """By how much a better split of the size could be cheaper at most; None if not known."""
+    @property
+    def is_optimal(self) -> bool:
+        """Whether the gap is within two raw units of quote a pool and 10^-12 of the total."""
+    @property
+    def marginal(self) -> float:
+        """Net price of the last of the size: the dual price."""
+    @property
+    def nodes(self) -> int:
+        """Nodes that the search looked at."""
+    def __len__(self) -> int: ...
+
+@final
+class DepthRouteLeg:
+    """A venue's part of a `DepthRoute`."""
+
+    @property
+    def venue(self) -> str:
+        """Its name."""
+    @property
+    def size(self) -> str:
+        """Base currency, exact."""
+    @property
+    def total(self) -> str:
+        """Paid with all costs, or received net of them, exact."""
+    @property
+    def worst(self) -> str:
+        """The worst price, the limit of the order to send; of a pool the marginal price after the swap."""
+    @property
+    def swap(self) -> tuple[int, int, int, int] | None:
+        """Of a pool: token paid in, amount in, amount out, fee (part of the amount in), raw."""
 
 @final
 class Route:
@@ -1755,7 +1918,8 @@ class Route:
         """By how much it is worse than the best price of the side, bp."""
     @property
     def is_optimal(self) -> bool:
-        """Whether it is proven that no split trades more, or as much for less."""
+        """Whether it is proven that no split trades more, or as much for less; with pools, not for less by more than two
+        raw units of quote a pool and 10^-12 of the total."""
     @property
     def gap(self) -> float | None:
         """By how much a better split of the same size could be cheaper at most; None if not known."""

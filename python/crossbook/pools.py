@@ -6,14 +6,27 @@ Amounts are raw whole numbers (10^-18 of an ether, 10^-6 of a USDC). A direction
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from crossbook._core import Concentrated, ConstantProduct, Scale, Swap, pool_cycle, route_pools, sqrt_price_at, tick_at
+from crossbook._core import (
+    Concentrated,
+    ConstantProduct,
+    Instrument,
+    Scale,
+    Swap,
+    Tape,
+    pool_cycle,
+    pool_tape,
+    route_pools,
+    sqrt_price_at,
+    tick_at,
+)
 from crossbook.errors import PoolError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 __all__ = [
     "Concentrated",
@@ -25,12 +38,47 @@ __all__ = [
     "Swap",
     "Trade",
     "cycle",
+    "instrument",
     "route",
     "sqrt_price_at",
+    "tape",
     "tick_at",
 ]
 
 Pool: TypeAlias = ConstantProduct | Concentrated
+
+
+def instrument(
+    venue: str, symbol: str, /, *, base: str, quote: str, price_unit: str, size_unit: str, lot: str | None = None
+) -> Instrument:
+    """Describe a pool as an instrument of a market: ``uniswap-v2`` or ``uniswap-v3``, a name of your own, its currencies.
+
+    Units are exact decimals, as of any instrument; `lot` is the step of orders (the size unit if not given). A copy of
+    either kind of pool goes by the same venue. Taker fees of these venues are 0: a pool's fee is in its prices, and gas
+    is for `Market.set_costs`. Raises `DataError`.
+    """
+    described = {"venue": venue, "symbol": symbol, "contract": "spot", "base": base, "quote": quote, "settle": quote}
+    units = {"price_unit": price_unit, "size_unit": size_unit} | ({} if lot is None else {"lot": lot})
+    return Instrument.from_json(json.dumps(described | units))
+
+
+def tape(
+    instrument: Instrument,
+    states: Iterable[tuple[Pool, int] | tuple[Pool, int, int] | tuple[Pool, int, int, int]],
+    /,
+    *,
+    base: int,
+    decimals: tuple[int, int],
+    step: int | None = None,
+    levels: int = 100,
+) -> Tape:
+    """Make a tape of a pool's states, each a snapshot of its levels, for all that takes tapes: crosses, paths, cycles.
+
+    A state is a pool and when it was received (ns), and if known the time of its block (ns) and its number. A pool that
+    changes must be given as a copy for each state. The rest is as in `Market.set_pool`. Raises `PoolError`, `MarketError`.
+    """
+    rows = [(*state, *(0, 0)[len(state) - 2 :]) for state in states]
+    return pool_tape(instrument, rows, base=base, decimals=decimals, step=step, levels=levels)
 
 
 @dataclass(frozen=True, slots=True)

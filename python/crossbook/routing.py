@@ -1,4 +1,4 @@
-"""Constraints of a route (see `Market.route`), and how much to post where (`place`)."""
+"""Constraints of a route (see `Market.route`), routes without a market (`DepthRouter`), and how much to post where."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from crossbook import _core
+from crossbook._core import DepthRoute, DepthRouteLeg, DepthRouter
 from crossbook.errors import DataError
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from crossbook._core import Instrument, RouteLeg
     from crossbook.costs import Number
 
-__all__ = ["Constraints", "Placement", "Queue", "place"]
+__all__ = ["Constraints", "DepthRoute", "DepthRouteLeg", "DepthRouter", "Placement", "Queue", "place"]
 
 _Row = tuple[bool, bool, str | None, str | None, str | None, str | None]
 

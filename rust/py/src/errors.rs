@@ -53,7 +53,10 @@ pub fn cycle(error: &CycleError) -> PyErr {
 }
 
 pub fn market(error: &MarketError) -> PyErr {
-    python::MarketError::new_err(error.to_string())
+    match error {
+        MarketError::Pool { .. } => pool(error),
+        error => python::MarketError::new_err(error.to_string()),
+    }
 }
 
 /// Of a pool or a network of them.

@@ -5,6 +5,7 @@ mod capture;
 mod cost;
 mod crosses;
 mod cycles;
+mod depths;
 mod errors;
 mod exchange;
 mod feed;
@@ -40,6 +41,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<cycles::Cycles>()?;
     m.add_class::<route::Route>()?;
     m.add_class::<route::RouteLeg>()?;
+    m.add_class::<route::RouteSwap>()?;
     m.add_class::<capture::Replay>()?;
     m.add_class::<cost::CostSchedule>()?;
     m.add_class::<capture::CaptureWriter>()?;
@@ -62,6 +64,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(latency::latencies, m)?)?;
     exchange::register(m)?;
     pool::register(m)?;
+    depths::register(m)?;
     stats::register(m)?;
     stats_anticipation::register(m)?;
     stats_hawkes::register(m)?;

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use arrow_array::types::{Float64Type, Int64Type, UInt8Type, UInt32Type, UInt64Type};
 use crossbook::event::{Event, Flags, Kind};
-use crossbook::market::{self as core, BestRows, CrossRules, Crosses, FairBasis, MarketRules, Rows};
+use crossbook::market::{self as core, BestRows, CrossRules, Crosses, FairBasis, MarketRules, PoolTime, Rows};
 use crossbook::units::{Nanos, Price, Size};
 use numpy::PyReadonlyArray1;
 use pyo3::prelude::*;
@@ -17,8 +17,10 @@ use pyo3::types::{PyDict, PyMapping};
 pub use self::options::is_named;
 pub use self::quote::MarketQuote;
 use crate::book::{self, Walked};
+use crate::depths;
 use crate::errors;
 use crate::instrument::Instrument;
+use crate::pool::AnyPool;
 use crate::route::{self, Asked, Route, Routing};
 use crate::table::{self, Table, booleans, column};
 use crate::tape::{Tape, places, view};
@@ -234,6 +236,32 @@ impl Market {
             observer.market_mut().apply(&event);
         }
         Ok(())
+    }
+
+    #[pyo3(signature = (instrument, pool, /, *, base, decimals, ts_recv, ts_event=0, sequence=0, step=None, levels=100))]
+    #[allow(clippy::too_many_arguments)] // what a state of a pool is known by
+    fn set_pool(
+        &self,
+        instrument: &Bound<'_, PyAny>,
+        pool: AnyPool<'_>,
+        base: u8,
+        decimals: (u8, u8),
+        ts_recv: i64,
+        ts_event: i64,
+        sequence: u64,
+        step: Option<i64>,
+        levels: usize,
+    ) -> PyResult<()> {
+        let index = depths::index_of(&self.instruments, instrument)?;
+        let rules = depths::rules(base, decimals, step, levels)?;
+        let at = PoolTime { ts_event: Nanos(ts_event), ts_recv: Nanos(ts_recv), sequence };
+        let (pool, mut observer) = (pool.pool(), self.lock());
+        let set = if self.record {
+            observer.set_pool(index, pool, &rules, &at)
+        } else {
+            observer.market_mut().set_pool(index, pool, &rules, &at).map(|_| ())
+        };
+        set.map_err(|error| errors::market(&error))
     }
 
     #[pyo3(signature = (ts_recv, /))]

@@ -17,7 +17,7 @@ fn pool_error(error: PoolError) -> PyErr {
     errors::pool(&error)
 }
 
-fn token(code: u8) -> PyResult<Token> {
+pub fn token(code: u8) -> PyResult<Token> {
     match code {
         0 => Ok(Token::Zero),
         1 => Ok(Token::One),
@@ -43,7 +43,7 @@ impl<'py> FromPyObject<'_, 'py> for Whole {
     }
 }
 
-fn whole<'py>(py: Python<'py>, value: &U256) -> PyResult<Bound<'py, PyAny>> {
+pub fn whole<'py>(py: Python<'py>, value: &U256) -> PyResult<Bound<'py, PyAny>> {
     if let Ok(small) = u64::try_from(*value) {
         return Ok(small.into_pyobject(py)?.into_any());
     }
@@ -469,13 +469,13 @@ pool_class!(Concentrated {
 
 /// Either class.
 #[derive(FromPyObject)]
-enum AnyPool<'py> {
+pub enum AnyPool<'py> {
     ConstantProduct(Bound<'py, ConstantProduct>),
     Concentrated(Bound<'py, Concentrated>),
 }
 
 impl AnyPool<'_> {
-    fn pool(&self) -> Pool {
+    pub fn pool(&self) -> Pool {
         match self {
             Self::ConstantProduct(pool) => pool.get().shared.lock().clone(),
             Self::Concentrated(pool) => pool.get().shared.lock().clone(),

@@ -91,7 +91,7 @@ fn list<'py>(instruments: &[Py<Instrument>], py: Python<'py>) -> PyResult<Bound<
 }
 
 /// "buy" and "bid" are 0, "sell" and "ask" are 1.
-fn side(value: &Bound<'_, PyAny>) -> PyResult<Side> {
+pub fn side(value: &Bound<'_, PyAny>) -> PyResult<Side> {
     let text = value.cast::<PyString>().ok().and_then(|text| text.to_str().ok());
     match text {
         Some("buy" | "bid") => Ok(Side::Bid),
@@ -105,14 +105,14 @@ fn side(value: &Bound<'_, PyAny>) -> PyResult<Side> {
 }
 
 /// A number as its decimal text; a float stands for the shortest decimal that reads as it.
-fn decimal(value: &Bound<'_, PyAny>) -> PyResult<String> {
+pub fn decimal(value: &Bound<'_, PyAny>) -> PyResult<String> {
     if let Ok(float) = value.cast_exact::<PyFloat>() {
         return Ok(float.value().to_string());
     }
     Ok(value.str()?.to_str()?.to_owned())
 }
 
-fn count(what: &str, text: &str, unit: Unit) -> PyResult<i64> {
+pub fn count(what: &str, text: &str, unit: Unit) -> PyResult<i64> {
     unit.parse_count(text.as_bytes()).map_err(|error| errors::route(format!("{what} {text:?}: {error}"), None))
 }
 
@@ -121,7 +121,7 @@ fn amount(what: &str, text: &str) -> PyResult<Amount> {
 }
 
 /// A price in counts of the unit, rounded so that it allows no more than was said.
-fn limit(text: &str, unit: Unit, side: Side) -> PyResult<i64> {
+pub fn limit(text: &str, unit: Unit, side: Side) -> PyResult<i64> {
     let one = Amount::of(1, unit).ok_or_else(|| errors::route(format!("limit {text:?}: too large"), None))?;
     let price = amount("limit", text)?.0;
     let count = if side == Side::Bid { price.div_euclid(one.0) } else { -(-price).div_euclid(one.0) };
@@ -254,6 +254,47 @@ pub struct RouteLeg {
     average: f64,
     worst: f64,
     marginal: f64,
+    /// Of a pool.
+    swap: Option<RouteSwap>,
+}
+
+/// The swap that a part at a pool is.
+#[pyclass(frozen, from_py_object, module = "crossbook._core")]
+#[derive(Clone)]
+pub struct RouteSwap {
+    inner: core::RouteSwap,
+    /// Exact decimal text.
+    #[pyo3(get)]
+    price_after: String,
+}
+
+#[pymethods]
+impl RouteSwap {
+    #[getter]
+    fn token_in(&self) -> u8 {
+        self.inner.trade.token_in as u8
+    }
+
+    #[getter]
+    fn amount_in<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        crate::pool::whole(py, &self.inner.trade.amount_in)
+    }
+
+    #[getter]
+    fn amount_out<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        crate::pool::whole(py, &self.inner.trade.amount_out)
+    }
+
+    #[getter]
+    fn fee<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        crate::pool::whole(py, &self.inner.fee)
+    }
+
+    fn __repr__(&self) -> String {
+        let trade = &self.inner.trade;
+        let (token, paid, got) = (trade.token_in as u8, trade.amount_in, trade.amount_out);
+        format!("RouteSwap({paid} of token {token} for {got}, price after {})", self.price_after)
+    }
 }
 
 impl Route {
@@ -274,6 +315,10 @@ impl Route {
             average: leg.notional.to_f64() / size,
             worst: self.price_unit.to_f64(leg.price),
             marginal: leg.marginal,
+            swap: self.inner.swaps.iter().find(|swap| swap.venue == leg.venue).map(|swap| RouteSwap {
+                inner: *swap,
+                price_after: order.map_or_else(String::new, |one| one.price_unit.format_count(swap.price_after.0)),
+            }),
         }
     }
 }

@@ -27,8 +27,8 @@ use thiserror::Error;
 pub use self::answer::{LeftOut, Route, RouteLeg, RouteSwap, Shortfall};
 pub use self::depths::{DepthLeg, DepthOrder, DepthRoute, DepthTerms, Depths};
 pub use self::dual::{Depth, DualRouter, Offers, PoolOffer};
-use self::pools::Offered;
 use self::legs::{Money, contracts, costs, is_exact, known_leg, leg, touch_contract};
+use self::pools::Offered;
 pub use self::runs::{Slices, Source, Terms};
 pub use self::search::{Order, Router, Split};
 use super::{LadderLevel, Market, Status, VenueLadder};
@@ -545,11 +545,12 @@ impl MarketRouter {
             let lots = self.lots().get(slot).copied().unwrap_or(0);
             let overflow = RouteError::Overflow { venue };
             let terms = self.terms.get(slot).copied().unwrap_or_default();
-            if let (true, Some(conversion)) = (lots > 0 && self.pools.get(slot) == Some(&true), market.conversion(venue)) {
+            if let (true, Some(conversion)) =
+                (lots > 0 && self.pools.get(slot) == Some(&true), market.conversion(venue))
+            {
                 let native = lots.checked_mul(conversion.lot()).ok_or_else(|| overflow.clone())?;
                 let sizes = (lots * terms.lot, native);
-                let (leg, swap) =
-                    pools::leg(market, request, venue, sizes, terms.factor, money).ok_or(overflow)?;
+                let (leg, swap) = pools::leg(market, request, venue, sizes, terms.factor, money).ok_or(overflow)?;
                 self.route.legs.push(leg);
                 self.route.swaps.push(swap);
                 continue;

@@ -284,7 +284,8 @@ impl DualRouter {
         let (mut total, mut used) = (0_i128, 0);
         for (index, venue) in self.venues[..self.count].iter_mut().enumerate() {
             // A pool tells its end without a walk, so pools come first.
-            let most = if venue.pool.is_some() || venue.bounds.mode == Mode::Used { venue.most(index, depth)? } else { 0 };
+            let most =
+                if venue.pool.is_some() || venue.bounds.mode == Mode::Used { venue.most(index, depth)? } else { 0 };
             if most < venue.least() {
                 return Err(RouteError::Required { venue: index });
             }
@@ -517,7 +518,9 @@ impl DualRouter {
     fn refill(&self) -> Option<(usize, [Bounds; 2])> {
         let venues = self.venues[..self.count].iter().zip(&self.lots).enumerate();
         let coarse = venues.filter(|(_, (venue, lots))| {
-            venue.lot > self.divisor && venue.bounds.mode != Mode::Unused && venue.least() < venue.bounds.high.min(**lots + 1)
+            venue.lot > self.divisor
+                && venue.bounds.mode != Mode::Unused
+                && venue.least() < venue.bounds.high.min(**lots + 1)
         });
         let (index, (venue, lots)) = coarse.max_by_key(|(_, (venue, _))| venue.lot)?;
         let (bounds, least) = (venue.bounds, venue.least());

@@ -31,8 +31,7 @@ impl<'a> Offered<'a> {
         pools: &[bool],
         request: &Request<'_>,
     ) -> Result<Self, RouteError> {
-        let mut made =
-            Self { ladders: Ladders::new(request.side, request.limit), pools: [const { None }; MAX_VENUES] };
+        let mut made = Self { ladders: Ladders::new(request.side, request.limit), pools: [const { None }; MAX_VENUES] };
         made.ladders.fill(market, venues, request.side);
         for ((place, venue), is_pool) in made.pools.iter_mut().zip(venues).zip(pools) {
             if let Some(pool) = market.pool(*venue).filter(|_| *is_pool) {
@@ -65,9 +64,10 @@ fn pooled<'a>(market: &Market, index: usize, venue: &'a PoolVenue, request: &Req
     let whole = |part: i64| u64::try_from(part).ok().map(U256::from);
     let worth = (venue.notional.1.checked_mul(whole(num)?)?, venue.notional.0.checked_mul(whole(den)?)?);
     // A limit out of reach of the venue's prices is none to a buyer; what it asks of a seller nobody pays.
-    let limit = request.limit.filter(|limit| side == Side::Ask || *limit > 0).and_then(|limit| {
-        conversion.native(side, limit).or_else(|| (side == Side::Bid).then_some(Price(i64::MAX)))
-    });
+    let limit = request
+        .limit
+        .filter(|limit| side == Side::Ask || *limit > 0)
+        .and_then(|limit| conversion.native(side, limit).or_else(|| (side == Side::Bid).then_some(Price(i64::MAX))));
     Some(Pooled { venue, worth, limit })
 }
 

@@ -67,7 +67,13 @@ impl DualRouter {
     }
 
     /// What no split of the size costs less than, by the dual at a price, less what floats may be off.
-    pub(super) fn bound(&mut self, price: f64, target: f64, depth: &mut impl Depth, whole: bool) -> Result<f64, RouteError> {
+    pub(super) fn bound(
+        &mut self,
+        price: f64,
+        target: f64,
+        depth: &mut impl Depth,
+        whole: bool,
+    ) -> Result<f64, RouteError> {
         if !price.is_finite() {
             return Ok(f64::NEG_INFINITY);
         }
@@ -124,7 +130,11 @@ impl DualRouter {
             if (total.size - target).abs() <= near_enough {
                 return Ok(Some(Bracket { low: price, high: price }));
             }
-            if total.size < target { low = price } else { high = price }
+            if total.size < target {
+                low = price
+            } else {
+                high = price
+            }
             // Newton's steps must halve the bracket, two of three of them.
             slow = if high.is_finite() && high - low > 0.5 * width { slow + 1 } else { 0 };
         }

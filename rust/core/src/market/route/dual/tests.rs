@@ -59,8 +59,11 @@ impl Case {
                 _ => None,
             })
             .collect();
-        let books: Vec<&[(i64, i64)]> =
-            self.venues.iter().map(|venue| if let Venue::Book(levels) = venue { levels.as_slice() } else { &[] }).collect();
+        let books: Vec<&[(i64, i64)]> = self
+            .venues
+            .iter()
+            .map(|venue| if let Venue::Book(levels) = venue { levels.as_slice() } else { &[] })
+            .collect();
         let mut depth = Offers { books: Slices::new(&books), pools: &pools };
         let split = router.split(&self.order, &self.terms, &mut depth)?;
         let costs = (0..self.venues.len()).map(|venue| router.cost_of(venue)).collect();
@@ -156,7 +159,9 @@ fn random_pool(random: &mut Random, price: i64, base: Token) -> Pool {
     let reserve_quote = raw(size) / 100 * u128::from(price.unsigned_abs());
     let (zero, one) = if base == Token::Zero { (reserve_base, reserve_quote) } else { (reserve_quote, reserve_base) };
     if random.below(2) == 0 {
-        return ConstantProduct::new(zero, one, Fee::new(random.pick(&[0, 3, 10]), 1_000).expect("a fee")).expect("reserves").into();
+        return ConstantProduct::new(zero, one, Fee::new(random.pick(&[0, 3, 10]), 1_000).expect("a fee"))
+            .expect("reserves")
+            .into();
     }
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)]
     let index = ((one as f64 / zero as f64).ln() / 1.0001_f64.ln()) as i32;
@@ -263,7 +268,9 @@ fn splits_over_books_and_pools_are_those_of_an_exhaustive_search_lot_by_lot() {
         partial += usize::from(filled < case.order.size);
         several += usize::from(legs.iter().filter(|lots| **lots > 0).count() > 1);
     }
-    eprintln!("{nodes} nodes, at most {most}; {partial} partial, {several} of several legs, {exact} exact, {short} short");
+    eprintln!(
+        "{nodes} nodes, at most {most}; {partial} partial, {several} of several legs, {exact} exact, {short} short"
+    );
     assert!(partial > 200 && several > 1_000, "{partial} {several}");
     assert_eq!(short, 0);
 }

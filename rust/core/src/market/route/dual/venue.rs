@@ -142,11 +142,7 @@ impl Venue {
 
     /// Whether it has no more to trade.
     pub(super) fn has_ended(&self) -> bool {
-        if self.pool.is_some() {
-            self.ends.is_some()
-        } else {
-            self.book.end == End::Levels || self.book.is_constrained
-        }
+        if self.pool.is_some() { self.ends.is_some() } else { self.book.end == End::Levels || self.book.is_constrained }
     }
 
     /// The fewest lots that it must trade.
