@@ -437,11 +437,12 @@ class Market:
     ) -> None:
         """Take the state of a pool that a spot instrument is: its book is a snapshot of the pool's levels from now on.
 
-        Say so again whenever the pool's state changes; a copy is taken. `base` is the token (0 or 1) of the base currency,
-        `decimals` those of tokens 0 and 1, `ts_recv` when the state was received, `ts_event` the time of its block (both
-        ns), `sequence` its number. A level is the stretch between two marginal prices `step` price units apart (a basis
-        point of the price if not given), at its mean price with the pool's fee, rounded against the taker; there are
-        `levels` of them a side at most. `route` asks the pool itself for as long as no event of the instrument is newer.
+        Say so again whenever the pool's state changes; a copy is taken. `base` is the token (0 or 1) of the base
+        currency, `decimals` those of tokens 0 and 1, `ts_recv` when the state was received, `ts_event` the time of its
+        block (both ns), `sequence` its number. A level is the stretch between two marginal prices `step` price units
+        apart (a basis point of the price if not given), at its mean price with the pool's fee, rounded against the
+        taker; there are `levels` of them a side at most. `route` asks the pool itself for as long as no event of the
+        instrument is newer.
         Raises `PoolError` if the pool cannot be read in the instrument's units, `MarketError`, `DataError`.
         """
     def advance(self, ts_recv: int, /) -> None:
@@ -1762,7 +1763,7 @@ class RouteSwap:
         """The pool's fee, part of ``amount_in``."""
     @property
     def price_after(self) -> str:
-        """Marginal price after the swap with the fee, rounded away from the trade: the limit to send."""
+        """Marginal price for the next swap, with the fee, rounded away from the trade."""
 
 @final
 class DepthRouter:
@@ -1800,9 +1801,9 @@ class DepthRouter:
         min_size: _Number | None = None,
         max_size: _Number | None = None,
     ) -> None:
-        """Set a pool's state, of which a copy is taken. `base` is the token that sizes count, `decimals` those of tokens
-        0 and 1; the other token is the quote currency. Costs come on top of the pool's fee. Raises `PoolError`,
-        `RouteError`, `DataError`."""
+        """Set a pool's state, of which a copy is taken. `base` is the token that sizes count, `decimals` are those of
+        tokens 0 and 1; the other token is the quote currency. Costs come on top of the pool's fee. Raises
+        `PoolError`, `RouteError`, `DataError`."""
     def remove(self, name: str, /) -> None:
         """Forget a venue. Raises `DataError` if there is none of the name."""
     def __len__(self) -> int: ...
@@ -1864,7 +1865,7 @@ class DepthRouteLeg:
         """Paid with all costs, or received net of them, exact."""
     @property
     def worst(self) -> str:
-        """The worst price, the limit of the order to send; of a pool the marginal price after the swap."""
+        """The worst price, the limit of the order to send; of a pool the marginal price of its last part."""
     @property
     def swap(self) -> tuple[int, int, int, int] | None:
         """Of a pool: token paid in, amount in, amount out, fee (part of the amount in), raw."""
@@ -1918,8 +1919,8 @@ class Route:
         """By how much it is worse than the best price of the side, bp."""
     @property
     def is_optimal(self) -> bool:
-        """Whether it is proven that no split trades more, or as much for less; with pools, not for less by more than two
-        raw units of quote a pool and 10^-12 of the total."""
+        """Whether it is proven that no split trades more, or as much for less; with pools, not for less by more than
+        two raw units of quote a pool and 10^-12 of the total."""
     @property
     def gap(self) -> float | None:
         """By how much a better split of the same size could be cheaper at most; None if not known."""

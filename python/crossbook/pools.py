@@ -51,7 +51,7 @@ Pool: TypeAlias = ConstantProduct | Concentrated
 def instrument(
     venue: str, symbol: str, /, *, base: str, quote: str, price_unit: str, size_unit: str, lot: str | None = None
 ) -> Instrument:
-    """Describe a pool as an instrument of a market: ``uniswap-v2`` or ``uniswap-v3``, a name of your own, its currencies.
+    """Describe a pool as an instrument of a market: ``uniswap-v2`` or ``uniswap-v3``, a name, its currencies.
 
     Units are exact decimals, as of any instrument; `lot` is the step of orders (the size unit if not given). A copy of
     either kind of pool goes by the same venue. Taker fees of these venues are 0: a pool's fee is in its prices, and gas
@@ -74,8 +74,9 @@ def tape(
 ) -> Tape:
     """Make a tape of a pool's states, each a snapshot of its levels, for all that takes tapes: crosses, paths, cycles.
 
-    A state is a pool and when it was received (ns), and if known the time of its block (ns) and its number. A pool that
-    changes must be given as a copy for each state. The rest is as in `Market.set_pool`. Raises `PoolError`, `MarketError`.
+    A state is a pool and when it was received (ns), and if known the time of its block (ns) and its number. A pool
+    that changes must be given as a copy for each state. The rest is as in `Market.set_pool`. Raises `PoolError`,
+    `MarketError`.
     """
     rows = [(*state, *(0, 0)[len(state) - 2 :]) for state in states]
     return pool_tape(instrument, rows, base=base, decimals=decimals, step=step, levels=levels)

@@ -550,7 +550,7 @@ impl MarketRouter {
             {
                 let native = lots.checked_mul(conversion.lot()).ok_or_else(|| overflow.clone())?;
                 let sizes = (lots * terms.lot, native);
-                let (leg, swap) = pools::leg(market, request, venue, sizes, terms.factor, money).ok_or(overflow)?;
+                let (leg, swap) = pools::leg(market, request, venue, sizes, terms.factor).ok_or(overflow)?;
                 self.route.legs.push(leg);
                 self.route.swaps.push(swap);
                 continue;

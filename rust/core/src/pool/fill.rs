@@ -13,6 +13,9 @@ pub struct Fill {
     pub fee: U256,
     /// Raw token 1 and raw token 0 of the price after, before the fee.
     after: (U256, U256),
+    /// The same of the last part of the swap. Uniswap v2 keeps the fee in the reserves, so the next swap begins at a worse
+    /// price than the last one ended at.
+    last: (U256, U256),
 }
 
 impl Pool {
@@ -32,13 +35,18 @@ impl Pool {
                 let (paid, got) = if token_in == Token::Zero { (&mut zero, &mut one) } else { (&mut one, &mut zero) };
                 *paid = paid.saturating_add(trade.amount_in);
                 *got = got.saturating_sub(trade.amount_out);
-                let fee = self.fee();
-                let kept = mul_div(&trade.amount_in, &U256::from(fee.kept()), &U256::from(fee.whole()));
-                Ok(Fill { trade, fee: trade.amount_in - kept.unwrap_or(trade.amount_in), after: (one, zero) })
+                let (kept, whole) = (U256::from(self.fee().kept()), U256::from(self.fee().whole()));
+                let left = mul_div(&trade.amount_in, &kept, &whole).unwrap_or(trade.amount_in);
+                // What is paid moves the price without the fee on it.
+                let before = reserves[token_in as usize] * whole;
+                let moved = before + trade.amount_in * kept;
+                let last = if token_in == Token::Zero { (one * whole, moved) } else { (moved, zero * whole) };
+                Ok(Fill { trade, fee: trade.amount_in - left, after: (one, zero), last })
             }
             Self::Concentrated(pool) => {
                 let swap = pool.quote(token_in, exact, None)?;
-                Ok(Fill { trade, fee: swap.fee, after: super::ladder::of_root(&swap.sqrt_price) })
+                let after = super::ladder::of_root(&swap.sqrt_price);
+                Ok(Fill { trade, fee: swap.fee, after, last: after })
             }
         }
     }
@@ -51,6 +59,16 @@ impl Pool {
     pub fn price_after(&self, fill: &Fill, scale: &Scale, side: Side) -> Result<Price, PoolError> {
         let (quote, base) = self.net(scale.token_in(side), scale.base(), fill.after);
         scale.price(side, &quote, &base)
+    }
+
+    /// The marginal price of the last part of a fill, with the fee, rounded as [`Self::price_after`], and as a float of price
+    /// units.
+    ///
+    /// # Errors
+    /// [`PoolError::Price`] if it does not fit.
+    pub fn last_price(&self, fill: &Fill, scale: &Scale, side: Side) -> Result<(Price, f64), PoolError> {
+        let (quote, base) = self.net(scale.token_in(side), scale.base(), fill.last);
+        Ok((scale.price(side, &quote, &base)?, scale.price_f64(&quote, &base)))
     }
 }
 
@@ -67,6 +85,15 @@ mod tests {
         for (side, exact) in [(Side::Ask, Exact::Out(amount)), (Side::Bid, Exact::In(amount))] {
             let token_in = scale.token_in(side);
             let fill = pool.fill(token_in, exact).unwrap();
+            // Until the marginal price of its last part the pool trades just that.
+            let (last, float) = pool.last_price(&fill, &scale, side).unwrap();
+            let size = scale.size(&amount).0;
+            for (away, least, most) in [(0, size, size + 1), (2, size - 1, size)] {
+                let limit = if side == Side::Ask { last.0 - away } else { last.0 + away };
+                let found = pool.size_at_marginal(side, Price(limit), &scale).unwrap().0.0;
+                assert!((least..=most).contains(&found), "{away} {found} {size}");
+            }
+            assert!((float - last.0 as f64).abs() <= 1.0 + 1e-6, "{float} {last:?}");
             let price = pool.price_after(&fill, &scale, side).unwrap();
             let trade = match exact {
                 Exact::In(amount) => pool.swap_in(token_in, &amount).unwrap(),

@@ -177,6 +177,11 @@ impl Scale {
         Ok((fits(p0.checked_mul(s0))?, fits(p1.checked_mul(s1))?))
     }
 
+    /// Raw quote over raw base in price units, as a float.
+    pub(crate) fn price_f64(&self, quote: &U256, base: &U256) -> f64 {
+        to_f64(quote) / to_f64(base) * (to_f64(&self.price.1) / to_f64(&self.price.0))
+    }
+
     /// Raw base of one size unit, as a float.
     pub(crate) fn raw_per_size(&self) -> f64 {
         to_f64(&self.size.0) / to_f64(&self.size.1)

@@ -91,8 +91,7 @@ pub struct RouteSwap {
     pub trade: Trade,
     /// The pool's fee, part of what is paid in.
     pub fee: U256,
-    /// The marginal price after the swap and the fee, in the instrument's price units, rounded away from the trade: the
-    /// limit of the order to send.
+    /// The marginal price for the next swap, with the fee, in price units of the instrument, rounded away from the trade.
     pub price_after: Price,
 }
 

@@ -275,7 +275,8 @@ impl Depths {
         };
         let fill = pool.fill(scale.token_in(side), exact).ok()?;
         let price_after = pool.price_after(&fill, scale, side).ok()?;
-        Some((price_after, Some(RouteSwap { venue: index, trade: fill.trade, fee: fill.fee, price_after })))
+        let (last, _) = pool.last_price(&fill, scale, side).ok()?;
+        Some((last, Some(RouteSwap { venue: index, trade: fill.trade, fee: fill.fee, price_after })))
     }
 }
 

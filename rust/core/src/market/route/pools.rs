@@ -1,7 +1,7 @@
 //! Pools of a market in its routes: what the search asks of them, and their legs.
 
 use super::dual::{Depth, PoolOffer};
-use super::legs::{Money, costs};
+use super::legs::costs;
 use super::{Ladders, MAX_VENUES, Request, RouteError, RouteLeg, RouteSwap, Source};
 use crate::cost::Amount;
 use crate::market::Market;
@@ -78,7 +78,6 @@ pub(super) fn leg(
     venue: usize,
     (size, native): (i64, i64),
     factor: i64,
-    money: Money,
 ) -> Option<(RouteLeg, RouteSwap)> {
     let (pool, conversion) = (market.pool(venue)?, market.conversion(venue)?);
     let (side, scale) = (request.side.opposite(), &pool.scale);
@@ -88,10 +87,13 @@ pub(super) fn leg(
         Side::Bid => Exact::In(scale.raw_size(Size(size))?),
     };
     let fill = pool.pool.fill(token_in, exact).ok()?;
-    let native_price = pool.pool.price_after(&fill, scale, side).ok()?;
+    let price_after = pool.pool.price_after(&fill, scale, side).ok()?;
+    let (native_price, last) = pool.pool.last_price(&fill, scale, side).ok()?;
     let price = conversion.price(side, native_price);
     let (num, den) = conversion.rate(side)?;
     let ten = U256::from(10);
+    #[allow(clippy::cast_precision_loss)] // analytics begin here
+    let marginal = last * scale.price_unit().as_f64() * (num as f64 / den as f64) * (factor as f64 / 1e9);
     let num = U256::from(u64::try_from(num).ok()?).checked_mul(ten.pow(U256::from(18)))?;
     let den = U256::from(u64::try_from(den).ok()?).checked_mul(ten.pow(U256::from(pool.decimals)))?;
     let notional = match side {
@@ -100,9 +102,7 @@ pub(super) fn leg(
     };
     let notional = Amount(i128::try_from(notional).ok()?);
     let cost = costs(market, request, venue).cost(notional)?;
-    #[allow(clippy::cast_precision_loss)] // analytics begin here
-    let marginal = money.price(price as f64 * (factor as f64 / 1e9));
     let native_size = Size(native);
     let leg = RouteLeg { venue, size, native_size, native_price, price, notional, cost, marginal };
-    Some((leg, RouteSwap { venue, trade: fill.trade, fee: fill.fee, price_after: native_price }))
+    Some((leg, RouteSwap { venue, trade: fill.trade, fee: fill.fee, price_after }))
 }
