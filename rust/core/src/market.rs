@@ -133,7 +133,7 @@ pub enum MarketError {
         /// The instrument.
         name: String,
         /// What the pool said.
-        error: PoolError,
+        error: Box<PoolError>,
     },
     /// A limit of staleness below zero.
     #[error("expected a limit of staleness of zero or more ns, found {0}")]

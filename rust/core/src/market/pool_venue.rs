@@ -8,9 +8,9 @@
 //! for as long as nothing newer is heard of the venue.
 
 use super::{Change, Market, MarketError};
+use super::touch::Touch;
 use crate::event::{Event, Flags, Kind};
 use crate::instrument::Contract;
-use crate::market::touch::Touch;
 use crate::pool::{Curve, Pool, PoolError, Scale, Token, U256};
 use crate::units::{Nanos, Price, Side, Size};
 
@@ -129,7 +129,7 @@ impl Market {
         if !(1..=MOST_LEVELS).contains(&rules.levels) {
             return Err(MarketError::PoolLevels { name: found.name(), found: rules.levels });
         }
-        let wrong = |error| MarketError::Pool { name: found.name(), error };
+        let wrong = |error| MarketError::Pool { name: found.name(), error: Box::new(error) };
         let (price_unit, size_unit, units) = (found.price_unit, found.size_unit, self.units());
         let scale = |price, size| Scale::new(rules.base, rules.decimals, price, size).map_err(wrong);
         let instrument = u32::try_from(index).map_err(|_| MarketError::NoInstrument { index, count })?;

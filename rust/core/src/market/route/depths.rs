@@ -13,7 +13,15 @@ enum Venue {
     /// Levels of bids and asks, best first, price and size.
     Book([Vec<(i64, i64)>; 2]),
     /// A pool, its curve, how it is read, and what a raw unit of its quote token is.
-    Pool { pool: Box<Pool>, curve: Curve, scale: Scale, worth: (U256, U256) },
+    Pool(Box<Pooled>),
+}
+
+#[derive(Clone, Debug)]
+struct Pooled {
+    pool: Pool,
+    curve: Curve,
+    scale: Scale,
+    worth: (U256, U256),
 }
 
 /// What trading at a venue costs, and which orders it takes.
@@ -118,7 +126,8 @@ impl Source for Walk<'_> {
 impl Depth for Walk<'_> {
     #[inline]
     fn pool(&self, venue: usize) -> Option<PoolOffer<'_>> {
-        let (Venue::Pool { pool, curve, scale, worth }, _) = self.venues.get(venue)? else { return None };
+        let (Venue::Pool(pooled), _) = self.venues.get(venue)? else { return None };
+        let Pooled { pool, curve, scale, worth } = &**pooled;
         let limit = self.limit.filter(|limit| self.side == 1 || *limit > 0).map(Price);
         Some(PoolOffer { pool, curve, scale, worth, limit })
     }
@@ -195,7 +204,7 @@ impl Depths {
     ) -> Result<(), PoolError> {
         let scale = Scale::new(base, decimals, self.price_unit, self.size_unit)?;
         let (worth, curve) = (PoolOffer::worth_of(&scale)?, Curve::from(&pool));
-        self.set(index, Venue::Pool { pool: Box::new(pool), curve, scale, worth }, terms);
+        self.set(index, Venue::Pool(Box::new(Pooled { pool, curve, scale, worth })), terms);
         Ok(())
     }
 
@@ -266,9 +275,10 @@ impl Depths {
 
     /// The worst price of a venue's part, and the swap of a pool.
     fn end(&self, index: usize, size: i64, side: Side) -> Option<(Price, Option<RouteSwap>)> {
-        let Venue::Pool { pool, scale, .. } = &self.venues.get(index)?.0 else {
+        let Venue::Pool(pooled) = &self.venues.get(index)?.0 else {
             return Some((Price(self.router.last_of(index)?.0), None));
         };
+        let Pooled { pool, scale, .. } = &**pooled;
         let exact = match side {
             Side::Ask => Exact::Out(scale.raw_size_up(Size(size))?),
             Side::Bid => Exact::In(scale.raw_size(Size(size))?),

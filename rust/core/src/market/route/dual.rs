@@ -11,6 +11,7 @@
 //! bound from the dual, a split from the orders that gain. The bound is in floats, less what they may be off; what a
 //! route costs is in integers, and the gap between them is stated.
 
+mod branch;
 mod lots;
 mod pool;
 mod price;
@@ -97,7 +98,7 @@ pub struct DualRouter {
     limited: bool,
     max_venues: usize,
     divisor: i64,
-    best: Vec<i64>,
+    taken: Vec<i64>,
     costs: Vec<i128>,
     incumbent: Option<Found>,
     /// The least bound of what was left unexplored.
@@ -105,7 +106,7 @@ pub struct DualRouter {
     /// What whole amounts of the pools' tokens may cost.
     raw: f64,
     stack: Vec<Frame>,
-    lots: Vec<i64>,
+    trial: Vec<i64>,
     modes: Vec<Mode>,
     ranked: Vec<(Supply, usize)>,
     heap: Vec<std::cmp::Reverse<Next>>,
@@ -211,25 +212,29 @@ impl DualRouter {
     /// Lots of each venue in the last split.
     #[must_use]
     pub fn lots(&self) -> &[i64] {
-        &self.best
+        &self.taken
     }
 
     /// What a venue's part of the last split costs with its fixed cost, in units of [`Split::cost`].
     #[must_use]
     pub fn cost_of(&self, venue: usize) -> i128 {
-        if self.best.get(venue).is_some_and(|lots| *lots > 0) { self.costs.get(venue).copied().unwrap_or(0) } else { 0 }
+        if self.taken.get(venue).is_some_and(|lots| *lots > 0) {
+            self.costs.get(venue).copied().unwrap_or(0)
+        } else {
+            0
+        }
     }
 
     /// Of a book, the worst price that its part of the last split trades at, and what its last lot costs net, in 10^-9
     /// price units; `None` if it has no part, and for pools.
     #[must_use]
     pub fn last_of(&self, venue: usize) -> Option<(i64, f64)> {
-        self.venues.get(venue)?.worst(*self.best.get(venue)?)
+        self.venues.get(venue)?.worst(*self.taken.get(venue)?)
     }
 
     /// Forgets the last split's lots.
     pub(super) fn clear(&mut self) {
-        self.best.fill(0);
+        self.taken.fill(0);
     }
 
     /// Whether no venue has more to trade.
@@ -259,8 +264,8 @@ impl DualRouter {
         self.incumbent = None;
         self.open_bound = f64::INFINITY;
         self.raw = 0.0;
-        self.best.clear();
-        self.best.resize(terms.len(), 0);
+        self.taken.clear();
+        self.taken.resize(terms.len(), 0);
         let mut divisor = 0;
         for (index, (venue, terms)) in self.venues.iter_mut().zip(terms).enumerate() {
             venue.reset(index, order, terms, depth.pool(index).as_ref())?;
@@ -279,7 +284,7 @@ impl DualRouter {
 
     /// The size if venues have it, else all that they have: all levels are read only where there may be too few.
     fn reachable(&mut self, size: i64, depth: &mut impl Depth) -> Result<i64, RouteError> {
-        let mut sizes = std::mem::take(&mut self.lots);
+        let mut sizes = std::mem::take(&mut self.trial);
         sizes.clear();
         let (mut total, mut used) = (0_i128, 0);
         for (index, venue) in self.venues[..self.count].iter_mut().enumerate() {
@@ -293,7 +298,7 @@ impl DualRouter {
             total += i128::from(most) * i128::from(venue.lot);
         }
         if !self.limited && total >= i128::from(size) {
-            self.lots = sizes;
+            self.trial = sizes;
             return Ok(size);
         }
         let mut others: Vec<i128> = Vec::new();
@@ -310,7 +315,7 @@ impl DualRouter {
                 others.push(-all);
             }
         }
-        self.lots = sizes;
+        self.trial = sizes;
         others.sort_unstable();
         total -= others.iter().take(self.max_venues.saturating_sub(used)).sum::<i128>();
         let most = i64::try_from(total).unwrap_or(i64::MAX).min(size);
@@ -422,10 +427,7 @@ impl DualRouter {
         // With few orders allowed those count that gain most.
         self.total(price, depth, false)?;
         let at = Marginal::new(price, self.buy);
-        for index in 0..self.count {
-            if modes[index] != Mode::Open {
-                continue;
-            }
+        for (index, _) in modes.iter().enumerate().filter(|(_, mode)| **mode == Mode::Open) {
             let gains = if self.limited {
                 self.ranked.iter().any(|(_, ranked)| *ranked == index)
             } else {
@@ -444,8 +446,8 @@ impl DualRouter {
             // Who loses at the price that came of it is left out, the one that loses most.
             let at = Marginal::new(bracket.low, self.buy);
             let mut loser: Option<(f64, usize)> = None;
-            for index in 0..self.count {
-                if modes[index] == Mode::Open && self.venues[index].bounds.mode == Mode::Used {
+            for (index, _) in modes.iter().enumerate().filter(|(_, mode)| **mode == Mode::Open) {
+                if self.venues[index].bounds.mode == Mode::Used {
                     let profit = self.venues[index].supply(index, &at, depth, false)?.profit;
                     if profit < 0.0 && loser.is_none_or(|(least, _)| profit < least) {
                         loser = Some((profit, index));
@@ -468,11 +470,11 @@ impl DualRouter {
         if filled <= 0 || self.incumbent.is_some_and(|best| filled < best.filled) {
             return;
         }
-        if self.lots.iter().filter(|lots| **lots > 0).count() > self.max_venues {
+        if self.trial.iter().filter(|lots| **lots > 0).count() > self.max_venues {
             return;
         }
         let mut cost = 0_i128;
-        for (index, (venue, lots)) in self.venues.iter_mut().zip(&self.lots).enumerate() {
+        for (index, (venue, lots)) in self.venues.iter_mut().zip(&self.trial).enumerate() {
             if *lots > 0 && *lots < venue.min {
                 return;
             }
@@ -483,92 +485,11 @@ impl DualRouter {
         }
         if self.incumbent.is_none_or(|best| filled > best.filled || cost < best.cost) {
             self.incumbent = Some(Found { filled, cost });
-            self.best.clone_from(&self.lots);
+            self.taken.clone_from(&self.trial);
             self.costs.clear();
-            for (index, (venue, lots)) in self.venues.iter_mut().zip(&self.lots).enumerate() {
+            for (index, (venue, lots)) in self.venues.iter_mut().zip(&self.trial).enumerate() {
                 self.costs.push(venue.exact(index, *lots, depth).unwrap_or(0));
             }
         }
-    }
-
-    /// Orders whose gain or loss at the dual's price is more than the gap are decided: a split that decides otherwise costs
-    /// more than the one that there is.
-    #[allow(clippy::cast_precision_loss)]
-    fn decide(&mut self, price: f64, bound: f64, target: i64, depth: &mut impl Depth) -> Result<(), RouteError> {
-        let Some(best) = self.incumbent.filter(|best| best.filled == target) else { return Ok(()) };
-        if price == NO_PRICE {
-            return Ok(());
-        }
-        let here = self.bound(price, target as f64, depth, false)?;
-        let gap = best.cost as f64 - here;
-        let at = Marginal::new(price, self.buy);
-        for (index, venue) in self.venues[..self.count].iter_mut().enumerate() {
-            if venue.bounds.mode == Mode::Open {
-                let profit = venue.supply(index, &at, depth, false)?.profit;
-                if profit.abs() > gap {
-                    venue.bounds.mode = if profit > 0.0 { Mode::Used } else { Mode::Unused };
-                }
-            }
-        }
-        debug_assert!(bound >= here, "the best bound is the best");
-        Ok(())
-    }
-
-    /// Where lots differ and do not fill the size, a venue of coarser lots trades fewer, or at least as many.
-    fn refill(&self) -> Option<(usize, [Bounds; 2])> {
-        let venues = self.venues[..self.count].iter().zip(&self.lots).enumerate();
-        let coarse = venues.filter(|(_, (venue, lots))| {
-            venue.lot > self.divisor
-                && venue.bounds.mode != Mode::Unused
-                && venue.least() < venue.bounds.high.min(**lots + 1)
-        });
-        let (index, (venue, lots)) = coarse.max_by_key(|(_, (venue, _))| venue.lot)?;
-        let (bounds, least) = (venue.bounds, venue.least());
-        let below = if *lots > least { lots - 1 } else { least };
-        Some((index, [Bounds { high: below, ..bounds }, Bounds { low: below + 1, ..bounds }]))
-    }
-
-    /// The order that is least decided at the dual's price; else a venue of coarser lots that would trade a part of one.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)] // floors of what was counted in lots
-    fn branch(
-        &mut self,
-        bracket: &Bracket,
-        depth: &mut impl Depth,
-    ) -> Result<Option<(usize, [Bounds; 2])>, RouteError> {
-        let at = Marginal::new(bracket.high, self.buy);
-        let (mut open, mut coarse): (Option<(f64, usize)>, Option<(f64, usize, i64)>) = (None, None);
-        for (index, venue) in self.venues[..self.count].iter_mut().enumerate() {
-            let lot = venue.lot as f64;
-            if venue.bounds.mode == Mode::Open {
-                let profit = venue.supply(index, &at, depth, false)?.profit.abs();
-                if open.is_none_or(|(least, _)| profit < least) {
-                    open = Some((profit, index));
-                }
-            } else if venue.lot > self.divisor && venue.bounds.mode != Mode::Unused {
-                let low = venue.supply(index, &Marginal::new(bracket.low, self.buy), depth, true)?.size / lot;
-                let high = venue.supply(index, &at, depth, true)?.size / lot;
-                // Of a book's level that is taken in part, what is left of the size tells the part.
-                let taken = self.lots.get(index).copied().unwrap_or(0);
-                let part = if venue.pool.is_some() { low } else { (taken as f64).clamp(low.floor(), high) };
-                let floor = part.floor() as i64;
-                let is_whole = venue.pool.is_some() && part == part.floor() || venue.pool.is_none() && low == high;
-                let splits = floor >= venue.least() && floor < venue.bounds.high && !is_whole;
-                if splits && coarse.is_none_or(|(most, _, _)| lot > most) {
-                    coarse = Some((lot, index, floor));
-                }
-            }
-        }
-        if let Some((_, index)) = open {
-            let venue = &self.venues[index];
-            let bounds = venue.bounds;
-            let with = Bounds { mode: Mode::Used, low: venue.min.max(bounds.low), high: bounds.high };
-            let without = Bounds { mode: Mode::Unused, low: 0, high: 0 };
-            let used = self.best.get(index).is_some_and(|lots| *lots > 0);
-            return Ok(Some((index, if used { [with, without] } else { [without, with] })));
-        }
-        Ok(coarse.map(|(_, index, floor)| {
-            let bounds = self.venues[index].bounds;
-            (index, [Bounds { high: floor, ..bounds }, Bounds { low: floor + 1, ..bounds }])
-        }))
     }
 }

@@ -35,7 +35,7 @@ impl PartialOrd for Next {
 }
 
 impl DualRouter {
-    /// Writes the lots of every venue into `lots`: as much of the size as they fit, at about the least cost. Says how much
+    /// Writes the lots of every venue into `trial`: as much of the size as they fit, at about the least cost. Says how much
     /// that is, and the greatest net price of a lot.
     #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)] // floors of what was counted in lots
     pub(super) fn whole(
@@ -45,11 +45,11 @@ impl DualRouter {
         depth: &mut impl Depth,
     ) -> Result<(i64, f64), RouteError> {
         let at = Marginal::new(bracket.low, self.buy);
-        self.lots.clear();
+        self.trial.clear();
         let least = self.venues[..self.count].iter().map(|venue| venue.least().saturating_mul(venue.lot));
         let mut left = target.saturating_sub(least.fold(0, i64::saturating_add));
         if left < 0 {
-            self.lots.resize(self.count, 0);
+            self.trial.resize(self.count, 0);
             return Ok((0, f64::NEG_INFINITY)); // the orders that must be are more than the size
         }
         for (index, venue) in self.venues[..self.count].iter_mut().enumerate() {
@@ -57,7 +57,7 @@ impl DualRouter {
             let found = venue.supply(index, &at, depth, true)?;
             let lots = (found.size / venue.lot as f64 * (1.0 + f64::EPSILON)).floor() as i64;
             let more = (lots.min(venue.bounds.high) - least).clamp(0, left / venue.lot);
-            self.lots.push(least + more);
+            self.trial.push(least + more);
             left -= more * venue.lot;
         }
         let left = self.fill(left, depth)?;
@@ -81,7 +81,7 @@ impl DualRouter {
             if taken == 0 {
                 continue;
             }
-            self.lots[venue] += taken;
+            self.trial[venue] += taken;
             left -= taken * lot;
             heap.extend(self.next(venue, left, depth)?.map(Reverse));
         }
@@ -93,7 +93,7 @@ impl DualRouter {
     fn next(&mut self, index: usize, left: i64, depth: &mut impl Depth) -> Result<Option<Next>, RouteError> {
         let venue = &mut self.venues[index];
         let most = left / venue.lot / 16;
-        let found = venue.next(index, self.lots[index], most, depth)?;
+        let found = venue.next(index, self.trial[index], most, depth)?;
         Ok(found.map(|(price, lots)| Next { price, venue: index, lots }))
     }
 
@@ -108,7 +108,7 @@ impl DualRouter {
         let mut worst = f64::NEG_INFINITY;
         for index in 0..self.count {
             let venue = &self.venues[index];
-            let lots = self.lots[index];
+            let lots = self.trial[index];
             if lots > venue.least() || lots > 0 && venue.lot != finest {
                 let price = venue.last(index, lots, depth);
                 if venue.lot == finest && lots > venue.least() {
@@ -130,13 +130,13 @@ impl DualRouter {
             sell.pop();
             buy.pop();
             for (venue, change) in [(from.venue, -1), (to.venue, 1)] {
-                self.lots[venue] += change;
+                self.trial[venue] += change;
             }
             for venue in [from.venue, to.venue] {
                 // What was known of these two is of the past.
                 sell.retain(|next| next.venue != venue);
                 buy.retain(|Reverse(next)| next.venue != venue);
-                let lots = self.lots[venue];
+                let lots = self.trial[venue];
                 if lots > self.venues[venue].least() {
                     sell.push(Next { price: self.venues[venue].last(venue, lots, depth), venue, lots: 1 });
                 }

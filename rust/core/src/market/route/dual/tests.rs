@@ -30,7 +30,7 @@ const RAW: i128 = 10_000;
 #[derive(Clone, Debug)]
 enum Venue {
     Book(Vec<(i64, i64)>),
-    Pool(Pool, Scale, Option<Price>),
+    Pool(Box<Pool>, Scale, Option<Price>),
 }
 
 #[derive(Clone, Debug)]
@@ -45,7 +45,7 @@ impl Case {
         let curves: Vec<Option<Curve>> = self
             .venues
             .iter()
-            .map(|venue| if let Venue::Pool(pool, ..) = venue { Some(Curve::from(pool)) } else { None })
+            .map(|venue| if let Venue::Pool(pool, ..) = venue { Some(Curve::from(&**pool)) } else { None })
             .collect();
         let worth = PoolOffer::worth_of(&scale(Token::Zero)).expect("units");
         let pools: Vec<Option<PoolOffer<'_>>> = self
@@ -209,7 +209,7 @@ fn random_case(random: &mut Random) -> Case {
         } else {
             let base = random.pick(&[Token::Zero, Token::One]);
             let limit = (random.below(6) == 0).then(|| Price(price + random.below(200) * if buy { 1 } else { -1 }));
-            Venue::Pool(random_pool(random, price, base), scale(base), limit)
+            Venue::Pool(Box::new(random_pool(random, price, base)), scale(base), limit)
         });
     }
     let unit = terms.iter().fold(0, |divisor, one| super::gcd(divisor, one.lot));
