@@ -7,8 +7,8 @@
 //! the mean that it shows; routes do not rely on that but on the pool itself, which the market keeps beside the snapshot
 //! for as long as nothing newer is heard of the venue.
 
-use super::{Change, Market, MarketError};
 use super::touch::Touch;
+use super::{Change, Market, MarketError};
 use crate::event::{Event, Flags, Kind};
 use crate::instrument::Contract;
 use crate::pool::{Curve, Pool, PoolError, Scale, Token, U256};
