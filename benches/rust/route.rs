@@ -7,10 +7,12 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 
+use crossbook::cost::{Affine, Amount, Rate};
 use crossbook::event::{Event, Flags, Kind};
 use crossbook::instrument::{Instrument, Venue};
-use crossbook::market::route::{MarketRouter, Order, Request, Router, Slices, Terms};
+use crossbook::market::route::{DepthOrder, DepthTerms, Depths, MarketRouter, Order, Request, Router, Slices, Terms};
 use crossbook::market::{Market, MarketRules};
+use crossbook::pool::{Concentrated, ConstantProduct, Fee, Pool, Token, U256};
 use crossbook::units::{Nanos, Price, Side, Size, Unit};
 
 /// Numbers from a seed.
@@ -143,5 +145,54 @@ fn scaling(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, books, scaling);
+/// 8 books and pools, half of them constant product and half concentrated with 39 ranges, without gas and with 3 each.
+/// Before the clock starts the gap is asked for.
+fn pools(c: &mut Criterion) {
+    for gas in [0, 3] {
+        let mut group =
+            c.benchmark_group(if gas > 0 { "route/8 books and pools, gas" } else { "route/8 books and pools" });
+        group.sample_size(20);
+        for count in [10, 100, 1_000] {
+            let random = &mut Random(7);
+            let mut depths = Depths::new(Unit::decimals(2), Unit::decimals(4)).expect("units");
+            for (index, asks) in ladders(8, random).into_iter().enumerate() {
+                depths.set_book(index, Vec::new(), asks, DepthTerms::default()).expect("a book");
+            }
+            let costs = [Affine { rate: Rate(0), fixed: Amount::whole(gas) }; 2];
+            for index in 0..count {
+                let base = u128::try_from(100 + random.below(5_000)).expect("above 0");
+                let quote = base * u128::try_from(61_750 + random.below(100)).expect("above 0");
+                let (base, quote) = (base * 10_u128.pow(8), quote * 10_u128.pow(6));
+                let pool = if index % 2 == 0 {
+                    let fee = Fee::new(1, 1_000).expect("a fee");
+                    Pool::from(ConstantProduct::new(base, quote, fee).expect("reserves"))
+                } else {
+                    // The root of the price in Q64.96, to 32 bits behind the point.
+                    let root = U256::from(((quote << 64) / base).isqrt()) << 64_usize;
+                    let liquidity = (quote * base).isqrt() / 4;
+                    let mut pool = Concentrated::new(root, 10, Fee::pips(500).expect("a fee")).expect("a price");
+                    let middle = pool.tick().div_euclid(10) * 10;
+                    for width in (1..40).map(|width| 10 * width) {
+                        pool.mint(middle - width, middle + width, liquidity).expect("room");
+                    }
+                    Pool::from(pool)
+                };
+                let terms = DepthTerms { costs, ..DepthTerms::default() };
+                depths.set_pool(8 + index, pool, Token::Zero, [8, 6], terms).expect("a pool");
+            }
+            let size = 10_000_000;
+            let order = DepthOrder { side: Side::Bid, size, limit: None, max_venues: usize::MAX, max_nodes: 10_000 };
+            let route = depths.route(&order).expect("a route");
+            let gap = route.gap.expect("a bound").to_f64() / route.total.to_f64();
+            assert!(route.filled == size && gap < 1e-8, "{route:?}");
+            eprintln!("{count} pools, gas {gas}: {} legs, {} nodes, gap {gap:e}", route.legs.len(), route.nodes);
+            group.bench_function(BenchmarkId::from_parameter(count), |b| {
+                b.iter(|| black_box(depths.route(&order)).is_ok());
+            });
+        }
+        group.finish();
+    }
+}
+
+criterion_group!(benches, books, scaling, pools);
 criterion_main!(benches);
