@@ -12,6 +12,7 @@ import pytest
 from conftest import FILES
 
 import crossbook as xb
+from crossbook.viz.study import _sections
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +106,12 @@ def test_the_event_clock_says_what_it_did_with_quotes_that_carry_no_time(capture
         assert "28,040 were left out" in said
         assert "imputed" not in said
         assert "quote mids" not in study.lead_lag_summary["series"].to_list()
+
+
+def test_the_page_on_how_to_read_a_report_shows_the_numbers_of_this_capture(
+    studies: Callable[[str, str], xb.Study],
+) -> None:
+    rows = [(one.title, one.measure or "–", one.number) for one in _sections(studies("usdm", "spot"))]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    page = (Path(__file__).parents[2] / "docs" / "study.md").read_text(encoding="utf-8")
+    assert table in page, f"docs/study.md: expected this table\n{table}"

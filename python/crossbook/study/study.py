@@ -19,7 +19,7 @@ from crossbook.study.quotes import basis, basis_summary, decimals, quotes
 from crossbook.study.response import responses
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from crossbook._core import Instrument
     from crossbook.capture import Capture
@@ -480,9 +480,20 @@ class Study:
 
         Empty for a venue against itself. A part that cannot be computed says why in its sentence.
         """
+        return list(self.each_part())
+
+    def each_part(self) -> Iterator[Part]:
+        """The parts one by one as they are done, so that one can be shown while the next is computed."""
         from crossbook.study.parts import parts
 
-        return parts(self)
+        if "parts" in self.__dict__:
+            yield from self.parts
+            return
+        done = []
+        for part in parts(self):
+            done.append(part)
+            yield part
+        self.__dict__["parts"] = done
 
     @cached_property
     def summary(self) -> pl.DataFrame:

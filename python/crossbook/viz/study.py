@@ -78,7 +78,7 @@ def _sections(study: Study) -> Iterator[Section]:
         yield _crosses(study)
         if not study.arbitrage.is_empty():
             yield _arbitrage(study)
-    for part in study.parts:
+    for part in study.each_part():
         _, measure, value, lo, hi, unit, _ = part.rows[0]
         shown = _interval(value, lo, hi, unit)
         yield Section(part.title, part.charts, shown, part.sentence, part.caption, part.table, measure)
