@@ -338,6 +338,14 @@ impl Conversion {
         Some((rate.num, rate.den))
     }
 
+    /// Common price units per price unit and common size units per size unit, where prices and sizes are whole multiples.
+    #[inline]
+    pub(super) fn plain(&self) -> Option<(i64, i64)> {
+        let worth = self.worth.as_ref()?;
+        let is_whole = worth.price_buy == worth.price_sell && worth.price_buy.den == 1 && self.size.den == 1;
+        (is_whole && !self.inverse).then_some((worth.price_buy.num, self.size.num))
+    }
+
     /// What one pays per unit of base currency at this ask, in common price units, rounded up; [`NO_ASK`] if the rate is
     /// not known.
     #[inline]

@@ -3,6 +3,7 @@
 use std::iter::FusedIterator;
 
 use super::convert::{Conversion, NO_ASK, NO_BID};
+use super::route::{Read, Until, read_each};
 use crate::book::Levels;
 use crate::units::{Price, Side, Size};
 
@@ -38,6 +39,50 @@ impl<'a> VenueLadder<'a> {
         behind: Option<Levels<'a>>,
     ) -> Self {
         Self { side, conversion, touch, behind }
+    }
+}
+
+impl VenueLadder<'_> {
+    /// Appends the next levels, common price and size; see [`Source::read`](super::route::Source::read).
+    #[inline]
+    pub(super) fn read(&mut self, until: &Until, out: &mut Vec<(i64, i64)>) -> Read {
+        // Of both sides' prices the greater is the worse once they are turned; the worst of all stands for no price.
+        let turn = if until.buy { 0 } else { -1 };
+        let worst = (until.price ^ turn).min(i64::MAX - 1);
+        let (mut room, mut left) = (until.size, until.count);
+        if let (Some((prices, sizes)), Some(behind), None) = (self.conversion.plain(), &mut self.behind, &self.touch)
+            && left > 0
+        {
+            let mut fits = true;
+            let found = behind.until(|price, size| {
+                let Some(price) = price.0.checked_mul(prices) else {
+                    fits = false;
+                    return true;
+                };
+                let size = size.0.checked_mul(sizes).unwrap_or(i64::MAX);
+                out.push((price, size));
+                room -= size;
+                left -= 1;
+                price ^ turn > worst || room <= 0 || left == 0
+            });
+            let size = until.size.saturating_sub(room);
+            match out.last() {
+                Some(last) if found && fits && last.0 ^ turn == i64::MAX => {
+                    out.pop();
+                    fits = false;
+                }
+                _ => {}
+            }
+            if found {
+                if !fits {
+                    self.behind = None;
+                }
+                return Read { size, ended: !fits };
+            }
+        }
+        let rest = Until { size: room, count: left, ..*until };
+        let read = read_each(|| self.next().map(|level| (level.price, level.size)), &rest, out);
+        Read { size: until.size.saturating_sub(room).saturating_add(read.size), ..read }
     }
 }
 

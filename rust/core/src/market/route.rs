@@ -29,7 +29,8 @@ pub use self::depths::{DepthLeg, DepthOrder, DepthRoute, DepthTerms, Depths};
 pub use self::dual::{Depth, DualRouter, Offers, PoolOffer};
 use self::legs::{Money, contracts, costs, is_exact, known_leg, leg, touch_contract};
 use self::pools::Offered;
-pub use self::runs::{Slices, Source, Terms};
+pub(super) use self::runs::read_each;
+pub use self::runs::{Read, Slices, Source, Terms, Until};
 pub use self::search::{Order, Router, Split};
 use super::{LadderLevel, Market, Status, VenueLadder};
 use crate::cost::{Affine, Amount};
@@ -212,9 +213,9 @@ struct Ladders<'a> {
 
 impl<'a> Ladders<'a> {
     #[inline]
-    const fn new(side: Side, limit: Option<i64>) -> Self {
+    fn new(side: Side, limit: Option<i64>) -> Self {
         let buy = matches!(side, Side::Bid);
-        Self { ladders: [const { None }; MAX_VENUES], buy, limit, hit_limit: false }
+        Self { ladders: std::array::from_fn(|_| None), buy, limit, hit_limit: false }
     }
 
     /// The ladders of these venues. Apart from [`Self::new`], or all of the array would be moved.
@@ -241,6 +242,25 @@ impl Source for Ladders<'_> {
     #[inline]
     fn next(&mut self, venue: usize) -> Option<(i64, i64)> {
         self.level(venue).map(|level| (level.price, level.size))
+    }
+
+    #[inline]
+    fn read(&mut self, venue: usize, until: &Until, out: &mut Vec<(i64, i64)>) -> Read {
+        let Some(ladder) = self.ladders.get_mut(venue).and_then(Option::as_mut) else {
+            return Read { size: 0, ended: true };
+        };
+        let Some(limit) = self.limit else { return ladder.read(until, out) };
+        let price = if self.buy { until.price.min(limit) } else { until.price.max(limit) };
+        let first = out.len();
+        let mut read = ladder.read(&Until { price, ..*until }, out);
+        let is_beyond = |price: i64| if self.buy { price > limit } else { price < limit };
+        if out.len() > first && out.last().is_some_and(|level| is_beyond(level.0)) {
+            out.pop();
+            self.hit_limit = true;
+            let size = out.iter().skip(first).fold(0, |size: i64, level| size.saturating_add(level.1));
+            read = Read { size, ended: true };
+        }
+        read
     }
 }
 
@@ -457,6 +477,11 @@ impl MarketRouter {
         if self.has_pool { self.dual.cost_of(slot) } else { self.router.cost_of(slot) }
     }
 
+    /// What a venue's part comes to before costs, where the search did not need to know what it comes to with them.
+    fn gross_of(&self, slot: usize) -> Option<i128> {
+        if self.has_pool { None } else { self.router.gross_of(slot) }
+    }
+
     /// The worst price of a venue's part of the last split, and what its last lot costs net.
     fn last_of(&self, slot: usize) -> Option<(i64, f64)> {
         if self.has_pool { self.dual.last_of(slot) } else { self.router.last_of(slot) }
@@ -562,9 +587,12 @@ impl MarketRouter {
                     let known =
                         if self.exact.get(slot).is_some_and(|exact| *exact) { self.last_of(slot) } else { None };
                     let leg = match known {
-                        // Net cost is gross cost times the factor: what is left of an exact product is exact.
                         Some((price, _)) => {
-                            let gross = (self.cost_of(slot) - terms.fixed).abs() / i128::from(terms.factor);
+                            // Net cost is gross cost times the factor: what is left of an exact product is exact.
+                            let gross = self.gross_of(slot).unwrap_or_else(|| {
+                                let cost = self.cost_of(slot) - terms.fixed;
+                                cost / i128::from(if request.side == Side::Bid { terms.factor } else { -terms.factor })
+                            });
                             known_leg(market, request, venue, native, price, money.gross(gross))
                         }
                         None => leg(market, request, venue, native),

@@ -3,7 +3,7 @@
 use super::*;
 use crate::event::Flags;
 use crate::instrument::Venue;
-use crate::units::{Nanos, Price, Side, Size};
+use crate::units::{Nanos, Price, Side, Size, Unit};
 
 fn quote(market: &mut Market, ts: i64, instrument: u32, bid: i64, ask: i64) {
     for (side, price, flags) in [(Side::Bid, bid, Flags::NONE), (Side::Ask, ask, Flags::LAST)] {
@@ -106,6 +106,102 @@ fn a_ladder_begins_at_the_touch_and_the_horizon_of_a_venue_without_depth_is_its_
     assert_eq!(found, [(100, 1), (97, 7)]);
     assert_eq!(market.horizon(0, Side::Bid), Some(97));
     assert_eq!(market.horizon(0, Side::Ask), Some(103));
+}
+
+#[test]
+fn levels_read_at_once_are_those_read_one_by_one() {
+    let mut state = 7_u64;
+    let mut below = |bound: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        i64::try_from((state >> 33) % bound).expect("below 2^31")
+    };
+    let known = |venue, symbol| Instrument::builtin(venue, symbol).expect("built in");
+    // Plain, times ten, inverse, and of another currency; prices so high that they do not fit the common unit.
+    let mut rated = known(Venue::BinanceSpot, "BTCUSDT");
+    (rated.symbol, rated.quote) = ("BTCEUR".to_owned(), "EUR".to_owned());
+    let mut inverse = known(Venue::BinanceCoinm, "BTCUSD_PERP");
+    inverse.quote = "USDT".to_owned();
+    let instruments = vec![known(Venue::BinanceSpot, "BTCUSDT"), known(Venue::BinanceUsdm, "BTCUSDT"), inverse, rated];
+    let rules = MarketRules {
+        fx: vec![("EUR".to_owned(), Rate::Fixed(Unit::new(10_873, -4).expect("a unit")))],
+        ..MarketRules::default()
+    };
+    let (mut several, mut ended) = (0, 0);
+    for round in 0..300 {
+        let mut market = Market::with_rules(instruments.clone(), rules.clone()).expect("a market");
+        let instrument = u32::try_from(round % 4).expect("small");
+        let count = 2 + below(60);
+        for number in 0..count {
+            let (side, away) = if number < 2 || below(2) == 0 { (Side::Bid, -1) } else { (Side::Ask, 1) };
+            let side = if number == 0 { side.opposite() } else { side };
+            let away = if number == 0 { -away } else { away };
+            // Near, beyond the window of a book, and beyond what fits.
+            let distance = match below(20) {
+                0 => 300_000 + below(9_000_000),
+                1 if round % 5 == 0 => i64::MAX / 4,
+                _ => below(400),
+            };
+            let last = if number + 1 == count { Flags::LAST } else { Flags::NONE };
+            market.apply(&Event {
+                ts_event: Nanos::UNKNOWN,
+                ts_recv: Nanos(1),
+                sequence: 5,
+                order_id: 0,
+                price: Price(6_000_000 + away * (1 + distance)),
+                size: Size(1 + below(1_000_000)),
+                instrument,
+                kind: Kind::Level,
+                side: Some(side),
+                flags: last,
+            });
+        }
+        let index = instrument as usize;
+        for side in [Side::Bid, Side::Ask] {
+            let expected: Vec<_> =
+                market.ladder(index, side).expect("a venue").map(|level| (level.price, level.size)).collect();
+            let mut ladder = market.ladder(index, side).expect("a venue");
+            let (mut found, buy) = (Vec::new(), side == Side::Ask);
+            loop {
+                let price = match (below(3), expected.get(found.len())) {
+                    (0, _) | (_, None) => {
+                        if buy {
+                            i64::MAX
+                        } else {
+                            i64::MIN
+                        }
+                    }
+                    (_, Some(next)) => next.0 + if buy { below(300) } else { -below(300) },
+                };
+                let size = if below(2) == 0 { i64::MAX } else { 1 + below(3_000_000) };
+                let count = if below(2) == 0 { usize::MAX } else { usize::try_from(1 + below(5)).expect("small") };
+                let until = route::Until { buy, price, size, count };
+                let before = found.len();
+                let read = ladder.read(&until, &mut found);
+                let new = &found[before..];
+                assert_eq!(new.iter().map(|level| level.1).sum::<i64>(), read.size);
+                // It stops at the first reason to, and at none before.
+                let stops = |at: usize| {
+                    until.is_before(new[at].0)
+                        || new[..=at].iter().map(|level| level.1).sum::<i64>() >= size
+                        || at + 1 == count
+                };
+                assert_eq!(
+                    (0..new.len()).find(|at| stops(*at)),
+                    if read.ended { None } else { new.len().checked_sub(1) }
+                );
+                several += usize::from(new.len() > 1);
+                if read.ended {
+                    break;
+                }
+            }
+            // A size of nothing is no level to a router.
+            let expected: Vec<_> = expected.into_iter().filter(|level| level.1 > 0).collect();
+            assert_eq!(found, expected, "round {round}");
+            assert_eq!(ladder.next(), None);
+            ended += 1;
+        }
+    }
+    assert!(several > 1_000 && ended == 600, "{several}");
 }
 
 #[test]

@@ -85,11 +85,23 @@ pub(super) fn costs(market: &Market, request: &Request<'_>, venue: usize) -> Aff
     request.costs.get(venue).copied().unwrap_or_else(fee)
 }
 
+/// Powers of ten that fit 128 bits.
+const POWERS: [i128; 39] = {
+    let mut powers = [1; 39];
+    let mut at = 1;
+    while at < powers.len() {
+        powers[at] = powers[at - 1] * 10;
+        at += 1;
+    }
+    powers
+};
+
 /// Between amounts and the integers of the search: 10^-9 of price unit times size unit.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Money {
-    /// Amounts in one such integer, as a power of ten.
-    exponent: i32,
+    /// Amounts in one such integer, or such integers in one amount if they are finer.
+    power: i128,
+    is_finer: bool,
     price_unit: Unit,
     pub(super) size_unit: Unit,
 }
@@ -98,26 +110,28 @@ impl Money {
     pub(super) fn of(market: &Market) -> Self {
         let units = market.units();
         let exponent = i32::from(units.price.exponent()) + i32::from(units.size.exponent()) + 9;
-        Self { exponent, price_unit: units.price, size_unit: units.size }
-    }
-
-    /// Common units have mantissa 1, so a power of ten is all.
-    fn power(self) -> i128 {
-        10_i128.checked_pow(self.exponent.unsigned_abs()).unwrap_or(i128::MAX)
+        // Common units have mantissa 1, so a power of ten is all.
+        let power = POWERS.get(exponent.unsigned_abs() as usize).copied().unwrap_or(i128::MAX);
+        Self { power, is_finer: exponent < 0, price_unit: units.price, size_unit: units.size }
     }
 
     pub(super) fn up(self, amount: Amount) -> i128 {
-        if self.exponent >= 0 { -(-amount.0).div_euclid(self.power()) } else { amount.0.saturating_mul(self.power()) }
+        if self.is_finer {
+            amount.0.saturating_mul(self.power)
+        } else if amount == Amount::ZERO {
+            0
+        } else {
+            -(-amount.0).div_euclid(self.power)
+        }
     }
 
     pub(super) fn down(self, amount: Amount) -> i128 {
-        if self.exponent >= 0 { amount.0.div_euclid(self.power()) } else { amount.0.saturating_mul(self.power()) }
+        if self.is_finer { amount.0.saturating_mul(self.power) } else { amount.0.div_euclid(self.power) }
     }
 
     /// Rounded up.
     pub(super) fn amount(self, count: i128) -> Amount {
-        let power = self.power();
-        Amount(if self.exponent >= 0 { count.saturating_mul(power) } else { -(-count).div_euclid(power) })
+        Amount(if self.is_finer { -(-count).div_euclid(self.power) } else { count.saturating_mul(self.power) })
     }
 
     /// Price times size in common units as an amount.

@@ -3,7 +3,7 @@
 use super::RouteError;
 
 /// Costs stay below this, so that sums over venues and products with parts of a lot fit 127 bits.
-const MAX_COST: i128 = 1 << 108;
+pub(super) const MAX_COST: i128 = 1 << 108;
 
 /// What a router must know of a venue besides its levels. Sizes are in common size units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,10 +31,73 @@ impl Default for Terms {
     }
 }
 
+/// How far to read levels at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Until {
+    /// Whether the venue is bought from, so that prices ascend; else they descend.
+    pub buy: bool,
+    /// Up to the first level beyond this price, which is read too.
+    pub price: i64,
+    /// Up to the level with which sizes read come to this.
+    pub size: i64,
+    /// So many levels at most.
+    pub count: usize,
+}
+
+impl Until {
+    /// Whether a price lies beyond.
+    #[inline]
+    #[must_use]
+    pub const fn is_before(&self, price: i64) -> bool {
+        if self.buy { price > self.price } else { price < self.price }
+    }
+}
+
+/// What was read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Read {
+    /// Sum of the sizes; the greatest of 64 bits if it is more.
+    pub size: i64,
+    /// Whether there are no more levels.
+    pub ended: bool,
+}
+
 /// Where levels come from.
 pub trait Source {
     /// The next level of a venue in common units, price and size, from best to worst; `None` at the end.
     fn next(&mut self, venue: usize) -> Option<(i64, i64)>;
+
+    /// Appends the next levels of a venue, but none without a size. It says the same as [`Self::next`] again and again.
+    #[inline]
+    fn read(&mut self, venue: usize, until: &Until, out: &mut Vec<(i64, i64)>) -> Read {
+        read_each(|| self.next(venue), until, out)
+    }
+}
+
+/// Levels one by one, as [`Source::read`] has them.
+#[inline]
+pub(in super::super) fn read_each(
+    mut next: impl FnMut() -> Option<(i64, i64)>,
+    until: &Until,
+    out: &mut Vec<(i64, i64)>,
+) -> Read {
+    let mut read = Read::default();
+    let most = out.len().saturating_add(until.count);
+    while out.len() < most {
+        let Some((price, size)) = next() else {
+            read.ended = true;
+            break;
+        };
+        if size <= 0 {
+            continue;
+        }
+        out.push((price, size));
+        read.size = read.size.saturating_add(size);
+        if until.is_before(price) || read.size >= until.size {
+            break;
+        }
+    }
+    read
 }
 
 /// Slices of levels, for tests and for ladders that are at hand.
@@ -143,14 +206,20 @@ pub(super) enum End {
 /// A venue's lots so far.
 #[derive(Clone, Debug)]
 pub(super) struct Lots {
+    /// Levels that were read ahead, and how many of them are in the lots.
+    pub(super) levels: Vec<(i64, i64)>,
+    used: usize,
+    /// Whether its source has no more of them.
+    pub(super) ended: bool,
     pub(super) runs: Vec<Run>,
     pub(super) lot: i64,
     pub(super) min: i64,
     pub(super) fixed: i128,
-    factor: i64,
-    budget: Option<i128>,
+    /// A price times this is the net cost of a size unit: negative where the venue is sold to.
+    pub(super) factor: i64,
+    pub(super) budget: Option<i128>,
     /// Lots that the size wanted and the terms allow.
-    allowed: i64,
+    pub(super) allowed: i64,
     /// Lots and cost of all runs.
     pub(super) lots: i64,
     cost: i128,
@@ -166,6 +235,9 @@ pub(super) struct Lots {
 impl Lots {
     pub(super) const fn new() -> Self {
         Self {
+            levels: Vec::new(),
+            used: 0,
+            ended: false,
             runs: Vec::new(),
             lot: 1,
             min: 0,
@@ -194,6 +266,8 @@ impl Lots {
         if terms.fixed < 0 || terms.fixed > MAX_COST {
             return Err(RouteError::Terms { venue, what: "a fixed cost of at least 0" });
         }
+        self.levels.clear();
+        (self.used, self.ended) = (0, false);
         self.runs.clear();
         self.lot = terms.lot;
         self.factor = sign * terms.factor;
@@ -222,7 +296,7 @@ impl Lots {
     pub(super) fn pull(&mut self, venue: usize, source: &mut impl Source) -> Result<bool, RouteError> {
         let before = self.runs.len();
         while self.end == End::Open && self.runs.len() == before {
-            let Some((price, size)) = source.next(venue) else {
+            let Some((price, size)) = self.next(venue, source) else {
                 self.end = End::Levels;
                 break;
             };
@@ -236,6 +310,15 @@ impl Lots {
             self.add(venue, price, size)?;
         }
         Ok(self.runs.len() > before)
+    }
+
+    #[inline]
+    fn next(&mut self, venue: usize, source: &mut impl Source) -> Option<(i64, i64)> {
+        if let Some(level) = self.levels.get(self.used) {
+            self.used += 1;
+            return Some(*level);
+        }
+        if self.ended { None } else { source.next(venue) }
     }
 
     #[inline(always)]

@@ -10,8 +10,10 @@
 //! its unit is a whole order (fixed cost, least size), it trades or it does not. Nodes whose bound does not beat the best
 //! split so far are passed over. The search is depth first; each node starts from where the last one ended.
 
+mod linear;
 mod walk;
 
+use self::linear::{Line, Part};
 use self::walk::Entry;
 use super::RouteError;
 use super::runs::{End, Lots, Slope, Source, Terms};
@@ -96,6 +98,10 @@ pub struct Split {
 /// Splits orders over venues at least cost. Keep it: once warm it does not allocate.
 #[derive(Debug, Default)]
 pub struct Router {
+    lines: Vec<Line>,
+    order: Vec<(i64, usize, usize)>,
+    /// What each venue's part comes to, if the last split was found without a search.
+    parts: Vec<Part>,
     venues: Vec<Lots>,
     places: Vec<Place>,
     best: Vec<i64>,
@@ -104,6 +110,7 @@ pub struct Router {
     by_lot: Vec<usize>,
     /// All lots equal, or each a multiple of the next smaller one; else their greatest common divisor.
     chain: bool,
+    equal: bool,
     divisor: i64,
     size: i64,
     max_venues: usize,
@@ -129,7 +136,13 @@ impl Router {
     /// # Errors
     /// [`RouteError`] if the size, the terms or the levels cannot be, or the numbers are too large for exact sums.
     pub fn split(&mut self, order: &Order, terms: &[Terms], source: &mut impl Source) -> Result<Split, RouteError> {
-        self.prepare(order, terms, source)?;
+        self.prepare(order, terms)?;
+        if let Some(split) = self.linear(order.buy, source)? {
+            return Ok(split);
+        }
+        for venue in 0..terms.len() {
+            self.open(venue, source)?;
+        }
         self.first_walk(source)?;
         let root = self.relaxed(source)?;
         let marginal = self.marginal().to_f64();
@@ -178,6 +191,9 @@ impl Router {
     /// What a venue's part of the last split costs with its fixed cost, in units of [`Split::cost`].
     #[must_use]
     pub fn cost_of(&self, venue: usize) -> i128 {
+        if let Some(part) = self.parts.get(venue) {
+            return part.cost;
+        }
         let (Some(lots), Some(&count)) = (self.venues.get(venue), self.best.get(venue)) else { return 0 };
         if count == 0 { 0 } else { lots.fixed + lots.cost_of(count, run_of(lots, count - 1)) }
     }
@@ -185,14 +201,25 @@ impl Router {
     /// The worst price that a venue's part of the last split trades at, and what its last lot costs net, in 10^-9 price
     /// units; `None` if it has no part.
     #[must_use]
+    #[allow(clippy::cast_precision_loss)] // analytics begin here
     pub fn last_of(&self, venue: usize) -> Option<(i64, f64)> {
+        if let Some(part) = self.parts.get(venue) {
+            return (part.size > 0).then_some((part.price, part.net as f64));
+        }
         let (lots, &count) = (self.venues.get(venue)?, self.best.get(venue)?);
         let run = lots.runs.get(run_of(lots, count.checked_sub(1).filter(|last| *last >= 0)?))?;
         Some((run.price, run.slope.to_f64()))
     }
 
+    /// What a venue's part of the last split comes to before costs, in price units times size units, where that is known
+    /// without a division.
+    pub(super) fn gross_of(&self, venue: usize) -> Option<i128> {
+        self.parts.get(venue).map(|part| part.gross)
+    }
+
     /// Forgets the last split's lots.
     pub(super) fn clear(&mut self) {
+        self.parts.clear();
         self.best.fill(0);
     }
 
@@ -202,7 +229,7 @@ impl Router {
         self.venues.iter().take(self.places.len()).all(ended)
     }
 
-    fn prepare(&mut self, order: &Order, terms: &[Terms], source: &mut impl Source) -> Result<(), RouteError> {
+    fn prepare(&mut self, order: &Order, terms: &[Terms]) -> Result<(), RouteError> {
         if order.size <= 0 {
             return Err(RouteError::Size(order.size));
         }
@@ -214,6 +241,7 @@ impl Router {
         self.limited = order.max_venues < terms.len();
         self.incumbent = None;
         self.stack.clear();
+        self.parts.clear();
         self.places.clear();
         self.by_lot.clear();
         self.best.clear();
@@ -254,11 +282,9 @@ impl Router {
         if !terms.is_empty() && order.size % self.divisor != 0 {
             return Err(RouteError::OffLot { size: order.size, lot: self.divisor });
         }
+        self.equal = equal;
         self.left = order.size;
         self.cost = 0;
-        for venue in 0..terms.len() {
-            self.open(venue, source)?;
-        }
         Ok(())
     }
 

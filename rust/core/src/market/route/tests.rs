@@ -272,6 +272,72 @@ fn what_cannot_be_is_an_error_that_names_the_venue() {
     assert_eq!(good.split(&mut router).map(|split| split.filled), Ok(6));
 }
 
+/// Many levels of every shape: sizes of any magnitude, gaps, ties, levels without a size, prices about zero.
+fn tall_case(random: &mut Random) -> Case {
+    let buy = random.below(2) == 0;
+    let most = random.pick(&[9, 9, 9, 9, 9, 9, 70]);
+    let venues = 1 + random.below(most);
+    let lot = random.pick(&[1, 1, 5, 96, 1_000]);
+    let (spread, top) = (random.pick(&[3, 50, 5_000]), random.pick(&[0, 1_000, 6_000_000]));
+    let digits = random.pick(&[1_i64, 100, 1_000_000]);
+    let (mut terms, mut ladders) = (Vec::new(), Vec::new());
+    for _ in 0..venues {
+        let mut one = Terms { factor: 1_000_000_000 + random.below(4_000_000) - 1_000_000, lot, ..Terms::default() };
+        if random.below(6) == 0 {
+            one.max = lot * random.below(digits * 40);
+        }
+        let mut price = top + random.below(spread) * random.pick(&[1, 1, 30]);
+        let (mut ladder, dense) = (Vec::new(), random.pick(&[1, 2, 40]));
+        for _ in 0..random.below(80) {
+            let size = lot * random.below(digits) * random.pick(&[0, 1, 1, 1, 7]);
+            ladder.push((price, if random.below(200) == 0 { size + 1 } else { size }));
+            let step = random.below(spread) * if random.below(15) == 0 { 40 } else { 1 } / dense;
+            price += if buy { step } else { -step };
+        }
+        terms.push(one);
+        ladders.push(ladder);
+    }
+    let total: i64 = ladders.iter().flatten().map(|level| level.1).sum();
+    let size = (1 + total / lot * random.below(11) / 9 / random.pick(&[1, 1, 10, 1_000])) * lot;
+    Case { order: Order { buy, size, max_venues: usize::MAX, max_nodes: 10_000 }, terms, ladders }
+}
+
+#[test]
+fn splits_without_a_search_are_those_of_the_search() {
+    let mut random = Random(3);
+    let mut router = Router::new();
+    let (mut partial, mut searched) = (0, 0);
+    for number in 0..3_000 {
+        let case = tall_case(&mut random);
+        let split = case.split(&mut router).expect("a split");
+        let parts: Vec<_> = (0..case.terms.len()).map(|venue| (router.cost_of(venue), router.last_of(venue))).collect();
+        let lots = router.lots().to_vec();
+        searched += usize::from(router.gross_of(0).is_none());
+        // A budget that is never used up makes it search.
+        let mut other = case.clone();
+        other.terms[0].budget = Some(i128::MAX);
+        let expected = other.split(&mut router).expect("a split");
+        assert!(router.gross_of(0).is_none());
+        assert_eq!(split, Split { nodes: split.nodes, ..expected }, "case {number}: {case:?}");
+        assert_eq!(parts.iter().map(|part| part.0).sum::<i128>(), split.cost);
+        assert_eq!(lots.iter().sum::<i64>() * case.terms[0].lot, split.filled);
+        // Of equal prices either may have the lot; what each has costs what its levels say.
+        for (venue, (cost, last)) in parts.iter().enumerate() {
+            let (mut left, mut paid, mut worst) = (lots[venue] * case.terms[venue].lot, 0, None);
+            let factor = i128::from(case.terms[venue].factor) * if case.order.buy { 1 } else { -1 };
+            for (price, size) in &case.ladders[venue] {
+                let taken = left.min(*size);
+                (left, paid) = (left - taken, paid + i128::from(*price) * factor * i128::from(taken));
+                worst = if taken > 0 { Some(*price) } else { worst };
+            }
+            assert!(left == 0 && lots[venue] * case.terms[venue].lot <= case.terms[venue].max, "case {number}");
+            assert_eq!((*cost, last.map(|last| last.0)), (paid, worst), "case {number}, venue {venue}: {case:?}");
+        }
+        partial += usize::from(split.filled < case.order.size);
+    }
+    assert!(partial > 300 && (100..1_500).contains(&searched), "{partial} {searched}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
     #[test]
