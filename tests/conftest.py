@@ -13,9 +13,14 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import settings
 
 import crossbook as xb
 from crossbook.demo import make_capture
+
+# No test is judged by how long it takes: the machine may be busy.
+settings.register_profile("crossbook", deadline=None)
+settings.load_profile("crossbook")
 
 ROOT = Path(__file__).parents[1]
 FILES = {"spot": "spot-btcusdt.gz", "usdm": "usdm-btcusdt.gz", "coinm": "coinm-btcusd_perp.gz"}

@@ -138,7 +138,7 @@ def test_a_deviation_is_what_a_fine_integral_over_the_past_gives() -> None:
     assert found["secondary_depth_300"][1] == pytest.approx(math.log(2) - mean(depth, 1_000, 300), abs=1e-4)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.integers(300, 2_700), st.sampled_from(["recv", "event"]))
 def test_features_do_not_know_the_future(seed: int, cut_ms: int, clock: str) -> None:
     frames = market(seed, rows=80)

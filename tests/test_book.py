@@ -74,7 +74,7 @@ def test_a_bad_side_is_refused_everywhere(call: str) -> None:
         xb.PriceBook().horizon(2)
 
 
-@settings(derandomize=True, max_examples=150, deadline=None)
+@settings(derandomize=True, max_examples=150)
 @given(UPDATES, st.integers(0, 10) | st.integers(0, 2**62))
 def test_the_book_is_a_book_of_dicts(updates: list[tuple[int, int, int]], size: int) -> None:
     book, model = xb.PriceBook(), DictBook("1", "1")
@@ -88,7 +88,7 @@ def test_the_book_is_a_book_of_dicts(updates: list[tuple[int, int, int]], size: 
         assert all(book.size_at(side, price) == amount for price, amount in model.sides[side].items())
 
 
-@settings(derandomize=True, max_examples=100, deadline=None)
+@settings(derandomize=True, max_examples=100)
 @given(UPDATES, st.integers(1, 4))
 def test_a_batch_is_a_loop_of_single_calls(updates: list[tuple[int, int, int]], depth: int) -> None:
     loop, batch = xb.PriceBook(), xb.PriceBook()

@@ -142,7 +142,7 @@ def test_the_real_capture_comes_back_as_mbp_1_but_for_its_long_ids(real: Path, t
 step = st.tuples(st.sampled_from("amcext"), st.integers(0, 5), st.integers(1, 9), st.integers(0, 1), st.integers(0, 1))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=100)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
 @given(st.lists(step, min_size=1, max_size=40))
 def test_any_tape_by_order_comes_back(tmp_path: Path, steps: list) -> None:
     rows: list[dict[str, int]] = []

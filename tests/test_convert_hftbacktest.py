@@ -95,7 +95,7 @@ def test_the_real_capture_wants_an_offset_and_comes_back_with_it(real: Path, tmp
 times = st.lists(st.tuples(st.integers(1, 60), st.integers(0, 40)), min_size=1, max_size=40)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=100)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
 @given(times)
 def test_events_that_come_late_stand_twice_and_both_orders_ascend(tmp_path: Path, pairs: list[tuple[int, int]]) -> None:
     pairs = sorted((exch + latency, exch) for exch, latency in pairs)

@@ -114,7 +114,7 @@ def test_orders_from_before_the_file_come_first_with_what_the_file_takes_off_the
 step = st.tuples(st.sampled_from("amce"), st.integers(0, 5), st.integers(1, 9), st.integers(0, 1), st.integers(90, 110))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(st.lists(step, min_size=1, max_size=40))
 def test_the_book_beside_any_tape_is_what_a_slow_model_says(tmp_path: Path, steps: list) -> None:
     rows, orders, expected = [], {}, []

@@ -119,7 +119,7 @@ message = st.one_of(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(st.lists(message, min_size=1, max_size=30))
 def test_any_tape_of_levels_trades_and_quotes_comes_back(tmp_path: Path, messages: list) -> None:
     rows = []

@@ -35,7 +35,7 @@ def test_without_risk_aversion_it_is_a_straight_line_with_the_papers_cost() -> N
     assert found["variance"][0] == pytest.approx(0.9025 * 1e12 * 5 / 3 * (1 - 1 / 5) * (1 - 1 / 10))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(2, 12), st.floats(1e-8, 1e-4), st.integers(0, 10**6))
 def test_no_other_schedule_is_better(periods: int, risk_aversion: float, seed: int) -> None:
     found = almgren_chriss(1e6, periods=periods, risk_aversion=risk_aversion, **MARKET)
@@ -93,7 +93,7 @@ def walk(trades: np.ndarray, tau: float) -> float:
     return cost
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(1, 12), st.floats(0, 1e-3), st.integers(0, 10**6))
 def test_its_cost_is_that_of_walking_the_book_and_the_least(periods: int, risk_aversion: float, seed: int) -> None:
     options = BOOK | {"volatility": 2.0, "risk_aversion": risk_aversion}

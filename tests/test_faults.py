@@ -486,7 +486,7 @@ EVENTS = st.lists(
 )
 BASES = st.sampled_from(["none", "rolling_median", "funding", "x"])
 PAIRS = st.tuples(st.integers(0, 2), st.integers(0, 2), BASES, st.tuples(*[st.sampled_from(EXTREMES)] * 3))
-hostile = settings(derandomize=True, max_examples=150, deadline=None)
+hostile = settings(derandomize=True, max_examples=150)
 
 
 def survive(call: Callable, *arguments: object, **options: object) -> object:

@@ -39,7 +39,7 @@ def test_a_fold_trains_on_what_was_over_before_it() -> None:
     assert splits == [(386, 400, 600), (586, 600, 800), (786, 800, 1000)]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.integers(1, 10**9), min_size=200, max_size=400),
     st.floats(0.01, 3_000.0),

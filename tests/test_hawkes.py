@@ -248,7 +248,7 @@ def test_intensities_are_those_just_before_each_event():
 
 
 @given(values=st.lists(st.floats(0.0, 3.0), min_size=9, max_size=9))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_derivative_of_the_spectral_radius_is_the_limit_of_differences(values):
     matrix = np.array(values).reshape(3, 3) + 0.05
     radius, slope = radius_gradient(matrix)

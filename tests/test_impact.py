@@ -257,7 +257,7 @@ def test_the_propagator_of_a_known_model_is_recovered() -> None:
         assert found["response_bp"][lag - 1] == pytest.approx(direct, abs=2e-3)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(1, 12), st.integers(2, 6), st.integers(0, 10**6))
 def test_the_kernel_solves_the_equations_of_the_model(lags: int, blocks: int, seed: int) -> None:
     orders, _ = transient(300, seed)

@@ -114,7 +114,7 @@ STEPS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(STEPS)
 def test_a_book_fed_by_tape_or_by_calls_is_lists_of_orders_by_price(steps: list) -> None:
     model, calls = Queues(), xb.OrderBook()
@@ -143,7 +143,7 @@ def test_a_book_fed_by_tape_or_by_calls_is_lists_of_orders_by_price(steps: list)
         assert len(book) == len(model.orders())
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(STEPS, st.integers(0, 11))
 def test_a_followed_order_stands_where_the_lists_say(steps: list, order: int) -> None:
     model, expected = Queues(), []

@@ -85,7 +85,7 @@ def test_contracts_become_base_currency_at_the_mid() -> None:
 steps = st.tuples(st.integers(0, 3), st.integers(0, 4), st.integers(1, 3), st.integers(0, 4))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(steps, min_size=1, max_size=40))
 def test_flow_between_quotes_is_equation_2_of_the_paper(rows: list[tuple[int, int, int, int]]) -> None:
     table = [(100 + bid, size, 100 + bid + gap, other) for bid, size, gap, other in rows]
@@ -295,7 +295,7 @@ def test_an_order_whose_trade_comes_late_met_the_quote_that_shows_its_price() ->
         prevailing_quotes(sweep, table, window_ms=-1)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(0, 4), st.integers(1, 2)), min_size=1, max_size=25),
     st.lists(st.tuples(st.integers(0, 300), st.sampled_from([-1, 1]), st.integers(98, 106)), min_size=1, max_size=15),

@@ -121,7 +121,7 @@ def test_zeng_and_lees_returns_are_the_published_ones():
 
 
 @given(speed=st.floats(0.01, 100), sigma=st.floats(0.001, 10), cost=st.floats(0.01, 3.0), mean=st.floats(-10, 10))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_no_other_levels_earn_more(speed, sigma, cost, mean):
     cost *= sigma / math.sqrt(2 * speed)
 

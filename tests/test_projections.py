@@ -132,7 +132,7 @@ def test_sizes_split_the_shock_at_edges_and_two_groups_give_the_square_of_studen
 
 
 @given(seed=st.integers(0, 10_000), overlap=st.integers(0, 40))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_the_covariance_of_the_first_regressors_alone_is_that_of_all(seed, overlap):
     rng = np.random.default_rng(seed)
     x = [rng.standard_normal(200) + 3 for _ in range(3)]

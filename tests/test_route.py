@@ -269,7 +269,7 @@ def exhaustive(books: list[Ladder], lots: list[int], rates: list[int], size: int
 
 
 @given(st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_routes_cost_what_the_cheapest_of_all_splits_costs(source: random.Random) -> None:
     lots = [source.choice([1, 2, 5]) for _ in range(3)]
     rates = [source.randrange(-100_000, 1_000_000, 1_000) for _ in lots]

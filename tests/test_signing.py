@@ -78,7 +78,7 @@ def test_unusable_trades_are_typed_errors_or_signs_of_0() -> None:
         signing_accuracy(seen.drop("side"), mids([]))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.integers(0, 3), max_size=30))
 def test_the_tick_rule_is_the_sign_of_the_last_different_price(prices: list[int]) -> None:
     found = sign_trades(trades([(k, p, 1) for k, p in enumerate(prices)]), rule="tick")["sign"].to_list()

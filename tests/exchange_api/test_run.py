@@ -435,7 +435,7 @@ def test_the_input_may_be_changed_or_dropped_while_the_result_lives() -> None:
     assert table.rows() == copied
 
 
-@settings(derandomize=True, max_examples=60, deadline=None)
+@settings(derandomize=True, max_examples=60)
 @given(st.integers(0, 10**6), st.lists(st.integers(1, 60), max_size=6))
 def test_cutting_the_commands_does_not_change_the_executions(seed: int, cuts: list[int]) -> None:
     commands = frame(some(seed, 150))
