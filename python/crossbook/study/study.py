@@ -95,7 +95,10 @@ class Study:
         self.untimed: Untimed = untimed
         self.seed = seed
         names = [instrument.name for instrument in self.capture.instruments]
-        self.fees_bp = {capture.instruments[capture.index(name)].name: fee for name, fee in (fees_bp or {}).items()}
+        # Whole numbers are fees too, and every frame has them as floats.
+        self.fees_bp = {
+            capture.instruments[capture.index(name)].name: float(fee) for name, fee in (fees_bp or {}).items()
+        }
         if unknown := set(self.fees_bp) - set(names):
             raise DataError(f"fees_bp: expected fees of {names}, found {sorted(unknown)}")
         ends = self.capture.instruments[0], self.capture.instruments[-1]
