@@ -547,4 +547,6 @@ pub fn common_units(instruments: &[Instrument]) -> Result<Vec<i64>, MarketError>
 }
 
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;

@@ -7,14 +7,17 @@
 //! `cross_seq` grows by any step, so nothing proves that none is missing. The venue's documentation, checked on real
 //! captures of 2021 (v2) and 2026 (v5 spot).
 
-use serde::Deserialize;
-
-use super::json::{Decimal, Json, Read, Text, iso_nanos};
+use super::json::{Decimal, Json, Read, Text};
 use super::message::{Body, Frame, Level, Link, Symbol};
 use super::protocol::{Channel, Dialect, KeepAlive, Protocol, RestLimit, SnapshotFrom};
-use super::{step_of, tick_decimals};
-use crate::instrument::{Contract, Instrument, OptionTerms, Venue};
-use crate::units::{Nanos, Side, Unit};
+use crate::instrument::Venue;
+use crate::units::{Nanos, Side};
+
+mod symbols;
+mod v2;
+
+use self::symbols::{describe, list};
+use self::v2::V2;
 
 const PING: Option<KeepAlive> = Some(KeepAlive { text: "{\"op\":\"ping\"}", every: 20 });
 
@@ -57,7 +60,7 @@ const OLD_LINEAR: Protocol = Protocol {
     depth: 25,
     source: "real capture of 2021-04-17; the last day from memory",
     dialect: || Box::new(V2::default()),
-    list: |body| list_v2(Venue::BybitLinear, body),
+    list: |body| v2::list(Venue::BybitLinear, body),
     ..LINEAR
 };
 
@@ -126,7 +129,7 @@ pub(super) const PROTOCOLS: &[Protocol] = &[
         venue: Venue::BybitInverse,
         url: "wss://stream.bybit.com/realtime",
         mark: "stream.bybit.com/realtime",
-        list: |body| list_v2(Venue::BybitInverse, body),
+        list: |body| v2::list(Venue::BybitInverse, body),
         describe: |symbol| describe(Venue::BybitInverse, symbol),
         ..OLD_LINEAR
     },
@@ -304,8 +307,8 @@ fn refused(text: &[u8]) -> Option<&[u8]> {
     (kind == Kind::Book).then_some(symbol)
 }
 
-#[inline]
 /// An id as a number; 0 where it is none, such as a UUID.
+#[inline]
 fn number(text: &[u8]) -> u64 {
     std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or(0)
 }
@@ -549,427 +552,6 @@ fn trade(json: &mut Json<'_>, out: &mut Frame) -> Read<()> {
     // A block trade is agreed elsewhere, not made in this book.
     out.push(symbol, ts_event, Body::Trade { id, price, size, side, silent: block });
     Ok(())
-}
-
-/// One connection of v2.
-#[derive(Debug, Default)]
-struct V2 {
-    /// This is the beginning of a connection, not the middle of one.
-    opened: bool,
-    /// Trade topics that had a message or an acknowledgement.
-    seen: Vec<Vec<u8>>,
-}
-
-impl V2 {
-    /// So many topics are remembered.
-    const MAX_SEEN: usize = 4_096;
-
-    /// Whether this is the first that is seen of a topic.
-    fn first(&mut self, symbol: &[u8]) -> bool {
-        let new = self.seen.len() < Self::MAX_SEEN && !self.seen.iter().any(|seen| seen == symbol);
-        if new {
-            self.seen.push(symbol.to_vec());
-        }
-        new
-    }
-}
-
-impl Dialect for V2 {
-    fn read(&mut self, frame: &[u8], out: &mut Frame) -> Read<()> {
-        let mut json = Json::new(frame);
-        let (mut top, mut values, mut late) = (Envelope::default(), Values::default(), None);
-        let mut parts = Parts::default();
-        json.object(|json, key| {
-            if key != b"data" {
-                return top.take(json, key, out);
-            }
-            json.once(&mut top.data, (), "data")?;
-            match top.topic {
-                Some((kind, _)) => old_data(json, kind, &mut parts, &mut values, out),
-                None => {
-                    late = Some(json.clone());
-                    json.skip()
-                }
-            }
-        })?;
-        json.end()?;
-        let Some((kind, name)) = top.topic else {
-            if top.answer(&json, None, out)? {
-                return Ok(());
-            }
-            return json.need(None, "topic");
-        };
-        json.need(top.data, "data")?;
-        if let Some(mut late) = late {
-            old_data(&mut late, kind, &mut parts, &mut values, out)?;
-        }
-        let symbol = Symbol::At(name);
-        let ts_event = top.sent.unwrap_or(Nanos::UNKNOWN);
-        match kind {
-            Kind::Book => {
-                let snapshot = json.need(top.snapshot, "type")?;
-                if snapshot {
-                    json.need(parts.all, "order_book")?;
-                } else {
-                    json.need(parts.delete, "delete")?;
-                    json.need(parts.update, "update")?;
-                    json.need(parts.insert, "insert")?;
-                }
-                let link = top.sequence.map_or(Link::None, Link::At);
-                let levels = 0..out.levels.len();
-                out.push(symbol, ts_event, Body::Levels { snapshot, link, checksum: None, levels });
-            }
-            // To a subscription the venue answers with the last trade there was, ahead of the acknowledgement.
-            Kind::Trades if self.opened && self.first(name.of(frame)) && out.messages.len() == 1 => {
-                if let Some(Body::Trade { silent, .. }) = out.messages.first_mut().map(|message| &mut message.body) {
-                    *silent = true;
-                }
-            }
-            Kind::Ticker => values.marks(symbol, ts_event, out),
-            Kind::Trades | Kind::Best | Kind::Candles | Kind::Other => {}
-        }
-        Ok(())
-    }
-
-    fn subscribe(&mut self, on: bool, symbols: &[&str], channels: &[Channel], depth: u16, out: &mut Vec<String>) {
-        let op = if on { "subscribe" } else { "unsubscribe" };
-        let book = if depth > 25 { "orderBook_200.100ms" } else { "orderBookL2_25" };
-        let topics: Vec<String> = symbols
-            .iter()
-            .flat_map(|symbol| {
-                channels.iter().filter_map(move |channel| match channel {
-                    Channel::Book => Some(format!("{book}.{symbol}")),
-                    Channel::Trades => Some(format!("trade.{symbol}")),
-                    Channel::Marks => Some(format!("instrument_info.100ms.{symbol}")),
-                    // Its tickers have best prices without sizes.
-                    Channel::Quotes => None,
-                })
-            })
-            .collect();
-        request(op, &topics, out);
-    }
-
-    fn reset(&mut self) {
-        self.opened = true;
-        self.seen.clear();
-    }
-}
-
-/// Which parts of a book message there were.
-#[derive(Default)]
-struct Parts {
-    all: Option<()>,
-    delete: Option<()>,
-    update: Option<()>,
-    insert: Option<()>,
-}
-
-fn old_data(json: &mut Json<'_>, kind: Kind, parts: &mut Parts, values: &mut Values, out: &mut Frame) -> Read<()> {
-    match kind {
-        // The inverse contracts send the levels of a snapshot bare.
-        Kind::Book if json.peek() == b'[' => {
-            json.once(&mut parts.all, (), "data")?;
-            json.array(|json| old_level(json, true, out))
-        }
-        Kind::Book => json.object(|json, key| {
-            let (slot, field, sized) = match key {
-                b"order_book" => (&mut parts.all, "order_book", true),
-                b"delete" => (&mut parts.delete, "delete", false),
-                b"update" => (&mut parts.update, "update", true),
-                b"insert" => (&mut parts.insert, "insert", true),
-                _ => return json.skip(),
-            };
-            json.once(slot, (), field)?;
-            json.array(|json| old_level(json, sized, out))
-        }),
-        Kind::Trades => json.array(|json| old_trade(json, out)),
-        Kind::Ticker => json.object(|json, key| match key {
-            b"update" => json.array(|json| json.object(|json, key| values.take_old(json, key))),
-            _ => values.take_old(json, key),
-        }),
-        Kind::Best | Kind::Candles | Kind::Other => json.skip(),
-    }
-}
-
-#[inline]
-fn old_level(json: &mut Json<'_>, sized: bool, out: &mut Frame) -> Read<()> {
-    let (mut price, mut size, mut of) = (None, None, None);
-    json.object(|json, key| match key {
-        b"price" => json.field(&mut price, "price", Json::decimal),
-        b"size" => json.field(&mut size, "size", Json::decimal),
-        b"side" => json.field(&mut of, "side", |json| json.side(b"Buy", b"Sell", "Buy or Sell")),
-        _ => json.skip(),
-    })?;
-    // A deleted level has no size, or 0.
-    let size = if sized { json.need(size, "size")? } else { Decimal::ZERO };
-    out.levels.push(Level { price: json.need(price, "price")?, size, side: json.need(of, "side")? });
-    Ok(())
-}
-
-fn old_trade(json: &mut Json<'_>, out: &mut Frame) -> Read<()> {
-    let (mut symbol, mut price, mut size, mut aggressor, mut time) = (None, None, None, None, None);
-    let mut id = 0;
-    json.object(|json, key| match key {
-        b"symbol" => json.field(&mut symbol, "symbol", Json::name),
-        b"price" => json.field(&mut price, "price", Json::decimal),
-        b"size" => json.field(&mut size, "size", Json::decimal),
-        b"side" => json.field(&mut aggressor, "side", |json| json.side(b"Buy", b"Sell", "Buy or Sell")),
-        b"trade_time_ms" => json.field(&mut time, "trade_time_ms", Json::millis),
-        b"trade_id" => {
-            id = number(json.text()?);
-            Ok(())
-        }
-        _ => json.skip(),
-    })?;
-    let symbol = Symbol::At(json.need(symbol, "symbol")?);
-    let (price, size) = (json.need(price, "price")?, json.need(size, "size")?);
-    let (side, ts_event) = (Some(json.need(aggressor, "side")?), json.need(time, "trade_time_ms")?);
-    out.push(symbol, ts_event, Body::Trade { id, price, size, side, silent: false });
-    Ok(())
-}
-
-impl Values {
-    fn take_old(&mut self, json: &mut Json<'_>, key: &[u8]) -> Read<()> {
-        match key {
-            b"mark_price" => json.field(&mut self.mark, "mark_price", Json::optional_decimal),
-            b"index_price" => json.field(&mut self.index, "index_price", Json::optional_decimal),
-            b"funding_rate_e6" => {
-                let rate = json.optional_decimal()?;
-                let rate = rate.map(|rate| Decimal { exponent: rate.exponent.saturating_sub(6), ..rate });
-                json.once(&mut self.rate, rate, "funding_rate_e6")
-            }
-            b"next_funding_time" if json.peek() == b'"' => {
-                self.due = iso_nanos(json.text()?);
-                Ok(())
-            }
-            _ => json.skip(),
-        }
-    }
-}
-
-const QUOTES: [&str; 14] =
-    ["USDT", "USDC", "USDE", "USDQ", "USD1", "USDR", "DAI", "EUR", "BRL", "TRY", "PLN", "BTC", "ETH", "MNT"];
-
-fn describe(venue: Venue, symbol: &str) -> Option<Instrument> {
-    let mut parts = symbol.split('-');
-    let pair = parts.next().filter(|pair| !pair.is_empty() && pair.bytes().all(|byte| byte.is_ascii_alphanumeric()))?;
-    let split = |quotes: &[&'static str]| {
-        quotes
-            .iter()
-            .find_map(|quote| pair.strip_suffix(quote).filter(|base| !base.is_empty()).map(|base| (base, *quote)))
-    };
-    let named = |contract, base: &str, quote: &str| Instrument::named(venue, symbol, contract, base, quote);
-    match venue {
-        Venue::BybitOption => {
-            let (day, strike, right) = (parts.next()?, parts.next()?, parts.next()?);
-            let mut found = named(Contract::Option, pair, parts.next().unwrap_or("USDC"));
-            found.delivery = Some(delivery(day)?);
-            let call = match right {
-                "C" => true,
-                "P" => false,
-                _ => return None,
-            };
-            found.option = Some(OptionTerms { strike: Unit::parse(strike).ok()?, call });
-            Some(found)
-        }
-        Venue::BybitInverse => {
-            let quarter = pair.len().checked_sub(3).and_then(|at| pair.get(at..)).and_then(quarter_day);
-            let pair = if quarter.is_some() { pair.get(..pair.len() - 3)? } else { pair };
-            let base = pair.strip_suffix("USD").filter(|base| !base.is_empty())?;
-            let mut found = named(Contract::Inverse, base, "USD");
-            found.delivery = quarter;
-            Some(found)
-        }
-        Venue::BybitLinear => {
-            let day = match parts.next() {
-                Some(day) => Some(delivery(day)?),
-                None => None,
-            };
-            // Contracts in USDC have no quote in their name: BTCPERP, BTC-26DEC25.
-            let perpetual = pair.strip_suffix("PERP").filter(|base| !base.is_empty() && day.is_none());
-            let (base, quote) = match (split(&["USDT", "USDC", "USDE"]), perpetual) {
-                (Some(found), _) => found,
-                (None, Some(base)) => (base, "USDC"),
-                (None, None) if day.is_some() => (pair, "USDC"),
-                (None, None) => return None,
-            };
-            let mut found = named(Contract::Linear, base, quote);
-            found.delivery = day;
-            Some(found)
-        }
-        _ => {
-            let (base, quote) = split(&QUOTES)?;
-            Some(named(Contract::Spot, base, quote))
-        }
-    }
-}
-
-const MONTHS: [&str; 12] = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
-
-/// `251226` of `26DEC25`.
-fn delivery(day: &str) -> Option<String> {
-    let letters = day.find(|letter: char| letter.is_ascii_alphabetic())?;
-    let (number, rest) = (day.get(..letters)?, day.get(letters..)?);
-    let (month, year) = (rest.get(..3)?, rest.get(3..)?);
-    let month = MONTHS.iter().position(|name| *name == month)? + 1;
-    let day: u8 = number.parse().ok().filter(|day| (1..=31).contains(day))?;
-    let year: u8 = year.parse().ok().filter(|_| year.len() == 2)?;
-    Some(format!("{year:02}{month:02}{day:02}"))
-}
-
-/// The last Friday of the month that `Z25` names: the letters are those of all futures exchanges.
-fn quarter_day(code: &str) -> Option<String> {
-    let month = i64::try_from("FGHJKMNQUVXZ".find(code.get(..1)?)?).ok()? + 1;
-    let year: i64 = code.get(1..).filter(|year| year.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()?;
-    // The 24th is the earliest and the 31st the latest day that can be a month's last Friday.
-    let first_of_next = if month == 12 { days(2001 + year, 1, 1) } else { days(2000 + year, month + 1, 1) };
-    // 1970-01-01 was a Thursday: Fridays are the days 1, 8, 15...
-    let last = first_of_next - 1;
-    Some(date(last - (last - 1).rem_euclid(7)))
-}
-
-/// Days since the epoch of a day of the proleptic Gregorian calendar.
-const fn days(year: i64, month: i64, day: i64) -> i64 {
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + (153 * month + 2) / 5 + day
-        - 1
-        - 719_468
-}
-
-/// A day since the epoch as `YYMMDD`.
-fn date(day: i64) -> String {
-    let day = day + 719_468;
-    let era = day.div_euclid(146_097);
-    let of_era = day.rem_euclid(146_097);
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let shifted = (5 * of_year + 2) / 153;
-    let (month, day) = (if shifted < 10 { shifted + 3 } else { shifted - 9 }, of_year - (153 * shifted + 2) / 5 + 1);
-    let year = era * 400 + year + i64::from(month <= 2);
-    format!("{:02}{month:02}{day:02}", year.rem_euclid(100))
-}
-
-#[derive(Deserialize)]
-struct Listing {
-    result: Page,
-}
-
-#[derive(Deserialize)]
-struct Page {
-    list: Vec<serde_json::Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Listed {
-    symbol: String,
-    #[serde(default)]
-    base_coin: String,
-    #[serde(default)]
-    quote_coin: String,
-    #[serde(default)]
-    settle_coin: String,
-    #[serde(default)]
-    delivery_time: String,
-    #[serde(default)]
-    price_filter: PriceFilter,
-    #[serde(default)]
-    lot_size_filter: LotFilter,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PriceFilter {
-    #[serde(default)]
-    tick_size: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct LotFilter {
-    #[serde(default)]
-    qty_step: String,
-    #[serde(default)]
-    base_precision: String,
-}
-
-fn list(venue: Venue, body: &[u8]) -> Result<Vec<Instrument>, String> {
-    let listing: Listing = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-    let list = listing.result.list.into_iter();
-    Ok(list.filter_map(|entry| listed(venue, &serde_json::from_value(entry).ok()?)).collect())
-}
-
-fn listed(venue: Venue, listed: &Listed) -> Option<Instrument> {
-    let contract = match venue {
-        Venue::BybitLinear => Contract::Linear,
-        Venue::BybitInverse => Contract::Inverse,
-        Venue::BybitOption => Contract::Option,
-        _ => Contract::Spot,
-    };
-    if listed.symbol.is_empty() || listed.base_coin.is_empty() || listed.quote_coin.is_empty() {
-        return None;
-    }
-    let known = describe(venue, &listed.symbol);
-    let mut found = Instrument::named(venue, &listed.symbol, contract, &listed.base_coin, &listed.quote_coin);
-    if !listed.settle_coin.is_empty() {
-        found.settle.clone_from(&listed.settle_coin);
-    }
-    if contract == Contract::Option {
-        found.option = Some(known?.option?);
-    }
-    let day = listed.delivery_time.parse::<i64>().ok().filter(|time| *time > 0).map(|time| date(time / 86_400_000));
-    found.delivery = if contract == Contract::Spot { None } else { day };
-    let filter = &listed.lot_size_filter;
-    found.tick = step_of(&listed.price_filter.tick_size);
-    found.lot = step_of(&filter.qty_step).or_else(|| step_of(&filter.base_precision));
-    found.price_unit = tick_decimals(found.tick, 8);
-    found.size_unit = tick_decimals(found.lot, 8);
-    Some(found)
-}
-
-#[derive(Deserialize)]
-struct OldListing {
-    result: Vec<serde_json::Value>,
-}
-
-#[derive(Deserialize)]
-struct OldListed {
-    name: String,
-    base_currency: String,
-    quote_currency: String,
-    price_filter: OldPrice,
-    lot_size_filter: OldLot,
-}
-
-#[derive(Deserialize)]
-struct OldPrice {
-    tick_size: String,
-}
-
-#[derive(Deserialize)]
-struct OldLot {
-    qty_step: serde_json::Number,
-}
-
-/// One listing holds the contracts of both kinds.
-fn list_v2(venue: Venue, body: &[u8]) -> Result<Vec<Instrument>, String> {
-    let listing: OldListing = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-    let entries = listing.result.into_iter().filter_map(|entry| serde_json::from_value::<OldListed>(entry).ok());
-    Ok(entries
-        .filter(|listed| (listed.quote_currency == "USD") == (venue == Venue::BybitInverse))
-        .map(|listed| {
-            let contract = if venue == Venue::BybitInverse { Contract::Inverse } else { Contract::Linear };
-            let (base, quote) = (&listed.base_currency, &listed.quote_currency);
-            let mut found = Instrument::named(venue, &listed.name, contract, base, quote);
-            found.delivery = describe(venue, &listed.name).and_then(|known| known.delivery);
-            found.tick = step_of(&listed.price_filter.tick_size);
-            found.lot = step_of(&listed.lot_size_filter.qty_step.to_string());
-            found.price_unit = tick_decimals(found.tick, 8);
-            // Sizes of linear contracts are printed from 32-bit floats: 8.3550005 for 8.355.
-            found.size_unit = if contract == Contract::Inverse { Unit::ONE } else { Unit::decimals(10) };
-            found
-        })
-        .collect())
 }
 
 #[cfg(test)]

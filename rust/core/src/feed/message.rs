@@ -163,3 +163,21 @@ impl Frame {
         self.messages.push(Message { symbol, ts_event, body });
     }
 }
+
+/// Whose data a frame holds. It may hold several symbols' data; then no single one is named as lost if the rest is bad.
+#[derive(Default)]
+pub(crate) struct Whose<'a> {
+    pub name: Option<&'a [u8]>,
+    pub several: bool,
+}
+
+impl<'a> Whose<'a> {
+    pub fn read(&mut self, json: &mut Json<'a>, out: &mut Frame) -> Read<Text> {
+        let name = json.text()?;
+        let place = json.place(name);
+        self.several |= self.name.is_some_and(|first| first != name);
+        self.name = Some(name);
+        out.symbol = if self.several { None } else { Some(Symbol::At(place)) };
+        Ok(place)
+    }
+}

@@ -181,3 +181,9 @@ impl fmt::Debug for Protocol {
         f.debug_struct("Protocol").field("name", &self.name).field("venue", &self.venue).finish_non_exhaustive()
     }
 }
+
+/// Symbols as the elements of a JSON array.
+pub(super) fn quoted(symbols: &[&str]) -> String {
+    let quoted: Vec<String> = symbols.iter().map(|symbol| format!("\"{symbol}\"")).collect();
+    quoted.join(",")
+}

@@ -15,6 +15,8 @@
 mod answer;
 mod depths;
 mod dual;
+#[cfg(test)]
+mod exhaustive;
 mod legs;
 mod pools;
 mod runs;

@@ -5,7 +5,9 @@ use crate::feed::json::FaultKind;
 use crate::feed::message::Message;
 use crate::feed::testing::{data, frames, read_with, requests_of, singles, surveyed};
 use crate::feed::{FeedErrorKind, Outcome, Session};
+use crate::instrument::{Contract, Instrument};
 use crate::tape::Tape;
+use crate::units::Unit;
 
 fn protocol(name: &str) -> &'static Protocol {
     Protocol::named(name).expect("a protocol")
@@ -150,8 +152,8 @@ fn the_listing_of_2021_holds_both_kinds_of_contracts() {
     let Some(text) = data("cryptofeed/BYBIT.0.gz") else { return };
     let body =
         text.lines().find_map(|line| line.split_once(": {")).map(|(_, body)| format!("{{{body}")).expect("a body");
-    let linear = list_v2(Venue::BybitLinear, body.as_bytes()).expect("a listing");
-    let inverse = list_v2(Venue::BybitInverse, body.as_bytes()).expect("a listing");
+    let linear = v2::list(Venue::BybitLinear, body.as_bytes()).expect("a listing");
+    let inverse = v2::list(Venue::BybitInverse, body.as_bytes()).expect("a listing");
     let entries: Value = serde_json::from_str(&body).expect("JSON");
     assert_eq!(Some(linear.len() + inverse.len()), entries["result"].as_array().map(Vec::len));
     let btc = inverse.iter().find(|found| found.symbol == "BTCUSD").expect("listed");

@@ -213,7 +213,7 @@ fn a_fault_says_whose_book_is_lost() {
     let Some(Symbol::At(place)) = out.symbol else { panic!("no symbol") };
     assert_eq!(place.of(text.as_bytes()), b"BTC/USD");
     let text = r#"[1,{"a":[["5.1","2","x"]],"c":"1"},"book-10","XBT/USD"]"#;
-    V1Dialect.read(text.as_bytes(), &mut out).expect_err("no time");
+    V1.read(text.as_bytes(), &mut out).expect_err("no time");
     let Some(Symbol::At(place)) = out.symbol else { panic!("no symbol") };
     assert_eq!((out.channel, place.of(text.as_bytes())), (Some(Channel::Book), &b"XBT/USD"[..]));
 }
@@ -301,7 +301,7 @@ fn v2_trades_and_tickers() {
 #[test]
 fn the_depth_is_known_from_v1_messages_and_from_v2_confirmations_or_snapshots() {
     let mut out = Frame::default();
-    V1Dialect.read(br#"[1,{"b":[["5.1","0","1.5"]],"c":"1"},"book-25","XBT/USD"]"#, &mut out).expect("a change");
+    V1.read(br#"[1,{"b":[["5.1","0","1.5"]],"c":"1"},"book-25","XBT/USD"]"#, &mut out).expect("a change");
     assert_eq!(out.depth, Some(25));
     let mut dialect = V2Dialect::default();
     out.clear();

@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::event::{Flags, Kind};
 use crate::instrument::Venue;
-use crate::units::{Nanos, Price, Side, Size, Unit};
+use crate::market::testing::quote;
+use crate::units::{Nanos, Price, Side, Unit};
 
 fn spot(base: &str, quote: &str) -> Instrument {
     let mut made = Instrument::named(Venue::BinanceSpot, &format!("{base}{quote}"), Contract::Spot, base, quote);
@@ -15,21 +16,6 @@ fn spot(base: &str, quote: &str) -> Instrument {
 
 fn rules(fees: Vec<i64>, shortest: usize, longest: usize) -> CycleRules {
     CycleRules { fees, shortest, longest, home: vec![], stale_after: i64::MAX }
-}
-
-fn quote(ts: i64, instrument: u32, bid: (i64, i64), ask: (i64, i64)) -> [Event; 2] {
-    [(Side::Bid, bid, Flags::NONE), (Side::Ask, ask, Flags::LAST)].map(|(side, (price, size), flags)| Event {
-        ts_event: Nanos::UNKNOWN,
-        ts_recv: Nanos(ts),
-        sequence: ts.unsigned_abs(),
-        order_id: 0,
-        price: Price(price),
-        size: Size(size),
-        instrument,
-        kind: Kind::Quote,
-        side: Some(side),
-        flags,
-    })
 }
 
 fn triangle() -> Vec<Instrument> {

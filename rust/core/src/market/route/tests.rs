@@ -2,21 +2,8 @@
 
 use proptest::prelude::*;
 
+use super::exhaustive::{self, Random};
 use super::{Order, RouteError, Router, Slices, Split, Terms};
-
-/// Numbers from a seed (Numerical Recipes' constants, upper bits).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: i64) -> i64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        i64::try_from((u128::from(self.0 >> 11) * u128::from(bound.unsigned_abs())) >> 53).unwrap_or(0)
-    }
-
-    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
-        of[usize::try_from(self.below(i64::try_from(of.len()).expect("short"))).expect("below")]
-    }
-}
 
 #[derive(Clone, Debug)]
 struct Case {
@@ -31,59 +18,16 @@ impl Case {
         router.split(&self.order, &self.terms, &mut Slices::new(&slices))
     }
 
-    /// Every number of lots that a venue can trade by its terms: size and cost, added up level by level.
+    /// See [`exhaustive`].
     fn choices(&self, venue: usize) -> Vec<(i64, i128)> {
         let terms = &self.terms[venue];
-        let mut choices = if terms.required { vec![] } else { vec![(0, 0)] };
-        let factor = i128::from(terms.factor) * if self.order.buy { 1 } else { -1 };
-        let mut size = terms.lot;
-        while size <= terms.max.min(self.order.size) {
-            let (mut left, mut cost) = (size, terms.fixed);
-            for &(price, available) in &self.ladders[venue] {
-                let taken = left.min(available);
-                left -= taken;
-                cost += i128::from(price) * factor * i128::from(taken);
-            }
-            if left > 0 {
-                break;
-            }
-            if size >= terms.min && terms.budget.is_none_or(|budget| cost <= budget) {
-                choices.push((size, cost));
-            }
-            size += terms.lot;
-        }
-        choices
+        exhaustive::choices(&self.order, terms, |size| {
+            exhaustive::book_cost(&self.ladders[venue], size, terms.factor, self.order.buy)
+        })
     }
 
-    /// By dynamic programming over venues, number of orders and size: the most that can be traded, and its least cost.
     fn optimum(&self) -> Option<(i64, i128)> {
-        let size = usize::try_from(self.order.size).expect("small");
-        let orders = self.order.max_venues.min(self.terms.len());
-        let mut best = vec![vec![None::<i128>; size + 1]; orders + 1];
-        best[0][0] = Some(0);
-        for venue in 0..self.terms.len() {
-            let mut next = vec![vec![None::<i128>; size + 1]; orders + 1];
-            for (taken, cost) in self.choices(venue) {
-                let more = usize::from(taken > 0);
-                let taken = usize::try_from(taken).expect("small");
-                for used in 0..=orders - more.min(orders) {
-                    if used + more > orders {
-                        continue;
-                    }
-                    for at in 0..=size - taken {
-                        if let Some(before) = best[used][at] {
-                            let cell = &mut next[used + more][at + taken];
-                            *cell = Some(cell.map_or(before + cost, |cell| cell.min(before + cost)));
-                        }
-                    }
-                }
-            }
-            best = next;
-        }
-        (0..=size).rev().find_map(|at| {
-            let least = best.iter().filter_map(|row| row[at]).min()?;
-            Some((i64::try_from(at).expect("small"), least))
-        })
+        exhaustive::optimum(&self.order, &(0..self.terms.len()).map(|venue| self.choices(venue)).collect::<Vec<_>>())
     }
 }
 

@@ -1,10 +1,10 @@
 //! Crosses with depth and the traders who take them, in small cases. `tests/crosses` holds both to a plain model.
 
 use super::super::*;
-use crate::event::{Event, Flags, Kind};
+use crate::event::Event;
 use crate::instrument::{Instrument, Venue};
+use crate::market::testing::quote;
 use crate::market::{Market, MarketRules};
-use crate::units::{Nanos, Price, Side, Size};
 
 /// 10^-18 of the quote currency in one.
 const ONE: i128 = 1_000_000_000_000_000_000;
@@ -37,22 +37,6 @@ fn traders(latencies: &[i64]) -> GridRules {
         view_delay: vec![0; 2],
         venues: vec![0, 1],
     }
-}
-
-/// A quote of (price, size) on both sides.
-fn quote(ts: i64, instrument: u32, bid: (i64, i64), ask: (i64, i64)) -> [Event; 2] {
-    [(Side::Bid, bid, Flags::NONE), (Side::Ask, ask, Flags::LAST)].map(|(side, (price, size), flags)| Event {
-        ts_event: Nanos::UNKNOWN,
-        ts_recv: Nanos(ts),
-        sequence: ts.unsigned_abs(),
-        order_id: 0,
-        price: Price(price),
-        size: Size(size),
-        instrument,
-        kind: Kind::Quote,
-        side: Some(side),
-        flags,
-    })
 }
 
 /// Buying at 100 and selling at 103 from 20 to 40.

@@ -1,23 +1,10 @@
 //! Books and pools against every split there is.
 
 use super::{DualRouter, Offers, PoolOffer};
+use crate::market::route::exhaustive::{self, Random};
 use crate::market::route::{Order, RouteError, Slices, Split, Terms};
 use crate::pool::{Concentrated, ConstantProduct, Curve, Fee, Pool, Scale, Token, U256, tick};
 use crate::units::{Price, Side, Size, Unit};
-
-/// Numbers from a seed (Numerical Recipes' constants, upper bits).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: i64) -> i64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        i64::try_from((u128::from(self.0 >> 11) * u128::from(bound.unsigned_abs())) >> 53).unwrap_or(0)
-    }
-
-    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
-        of[usize::try_from(self.below(i64::try_from(of.len()).expect("short"))).expect("below")]
-    }
-}
 
 /// Prices in 0.01, sizes in 0.01, tokens of nine decimals: a raw unit of quote is 10^-5 of price unit times size unit.
 fn scale(base: Token) -> Scale {
@@ -70,63 +57,18 @@ impl Case {
         Ok((split, costs))
     }
 
-    /// Every number of lots that a venue can trade by its terms: size and cost. A pool is asked for each of them.
+    /// See [`exhaustive`]; a pool is asked for each number of lots.
     fn choices(&self, venue: usize) -> Vec<(i64, i128)> {
         let (terms, buy) = (&self.terms[venue], self.order.buy);
-        let mut choices = if terms.required { vec![] } else { vec![(0, 0)] };
-        let mut size = terms.lot;
-        while size <= terms.max.min(self.order.size) {
-            let cost = match &self.venues[venue] {
-                Venue::Book(levels) => book_cost(levels, size, terms.factor, buy),
-                Venue::Pool(pool, scale, limit) => pool_cost(pool, scale, *limit, size, terms.factor, buy),
-            };
-            let Some(cost) = cost.map(|cost| cost + terms.fixed) else { break };
-            if size >= terms.min && terms.budget.is_none_or(|budget| cost <= budget) {
-                choices.push((size, cost));
-            }
-            size += terms.lot;
-        }
-        choices
-    }
-
-    /// By dynamic programming over venues, number of orders and size: the most that can be traded, and its least cost.
-    fn optimum(&self) -> Option<(i64, i128)> {
-        let size = usize::try_from(self.order.size).expect("small");
-        let orders = self.order.max_venues.min(self.terms.len());
-        let mut best = vec![vec![None::<i128>; size + 1]; orders + 1];
-        best[0][0] = Some(0);
-        for venue in 0..self.terms.len() {
-            let mut next = vec![vec![None::<i128>; size + 1]; orders + 1];
-            for (taken, cost) in self.choices(venue) {
-                let more = usize::from(taken > 0);
-                let taken = usize::try_from(taken).expect("small");
-                for used in 0..=orders - more {
-                    for at in 0..=size - taken {
-                        if let Some(before) = best[used][at] {
-                            let cell = &mut next[used + more][at + taken];
-                            *cell = Some(cell.map_or(before + cost, |cell| cell.min(before + cost)));
-                        }
-                    }
-                }
-            }
-            best = next;
-        }
-        (0..=size).rev().find_map(|at| {
-            let least = best.iter().filter_map(|row| row[at]).min()?;
-            Some((i64::try_from(at).expect("small"), least))
+        exhaustive::choices(&self.order, terms, |size| match &self.venues[venue] {
+            Venue::Book(levels) => exhaustive::book_cost(levels, size, terms.factor, buy),
+            Venue::Pool(pool, scale, limit) => pool_cost(pool, scale, *limit, size, terms.factor, buy),
         })
     }
-}
 
-fn book_cost(levels: &[(i64, i64)], size: i64, factor: i64, buy: bool) -> Option<i128> {
-    let factor = i128::from(factor) * if buy { 1 } else { -1 };
-    let (mut left, mut cost) = (size, 0);
-    for &(price, available) in levels {
-        let taken = left.min(available);
-        left -= taken;
-        cost += i128::from(price) * factor * i128::from(taken);
+    fn optimum(&self) -> Option<(i64, i128)> {
+        exhaustive::optimum(&self.order, &(0..self.terms.len()).map(|venue| self.choices(venue)).collect::<Vec<_>>())
     }
-    (left == 0).then_some(cost)
 }
 
 fn pool_cost(pool: &Pool, scale: &Scale, limit: Option<Price>, size: i64, factor: i64, buy: bool) -> Option<i128> {
