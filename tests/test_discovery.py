@@ -363,7 +363,7 @@ def test_what_cannot_be_fitted_says_what_was_expected(pair):
         vecm(pair, lags=1, beta=np.eye(2))
     with pytest.raises(DataError, match="at least 20 blocks"):
         price_discovery(pair, lags=1, block_rows=1_000)
-    with pytest.raises(DataError, match="lags as a number"):
+    with pytest.raises(DataError, match="lags: expected a number or one of aic"):
         price_discovery(pair, lags="best")
     with pytest.raises(DataError, match="at least one window"):
         rolling_discovery(pair, window_rows=10_000, step_rows=1_000, lags=1)

@@ -107,7 +107,7 @@ def test_bars_of_trades_hold_what_they_should() -> None:
     assert early["move"].to_list() == [None, 1.0]
     for frames, options, expected in [
         ((seen.drop("side"), quotes), {}, "trades: missing"),
-        ((seen, quotes.drop("mid")), {}, "quotes: missing"),
+        ((seen, quotes.drop("mid")), {}, "quotes: expected a column mid"),
         ((seen.head(0), quotes), {}, "found none"),
         ((seen, quotes), {"every_ms": 0}, "every_ms"),
         ((seen, quotes), {"every_ms": 0.001, "end": START + 100 * S}, "at most"),

@@ -116,7 +116,10 @@ def test_bars_sum_flow_and_leave_out_what_is_not_known() -> None:
     assert found["return_bp"].to_list() == [None, None, 0.0]
     assert flow_bars(flow, every_ms=60_000).height == 0
     assert flow_bars(flow, every_ms=1, start=START - 2 * MS, end=START)["mid"].to_list() == [None, 100.5]
-    for options, expected in [({"every_ms": 0}, "every_ms"), ({"clock": "other"}, "ts_other")]:
+    for options, expected in [
+        ({"every_ms": 0}, "every_ms"),
+        ({"clock": "other"}, "clock: expected one of"),
+    ]:
         with pytest.raises(DataError, match=expected):
             flow_bars(flow, **options)
     with pytest.raises(DataError, match="at most"):

@@ -12,12 +12,14 @@ import numpy as np
 import polars as pl
 
 from crossbook.errors import DataError
+from crossbook.study.checked import checked
 from crossbook.study.resample import mean_run_length, stationary_counts
 from crossbook.study.series import Clock, Floats, series
 from crossbook.study.shares import MOST, Shares, frame_of, shares_of
 from crossbook.study.vecm import (
     Trend,
     Vecm,
+    as_array,
     check_lags,
     gaps_of,
     lag_order,
@@ -59,6 +61,7 @@ class Discovery:
     """Mean run of the bootstrap, in blocks."""
 
 
+@checked
 def aligned_prices(
     prices: Mapping[str, pl.DataFrame],
     /,
@@ -100,17 +103,38 @@ def aligned_prices(
     return pl.DataFrame({"ts": rows} | columns)
 
 
+@checked
 def half_life(alpha: Floats, beta: Floats, gamma: Floats, sigma: Floats, /, *, longest: int = 10_000) -> Floats:
     """Rows until half of a typical shock to each gap has gone, `[…, r]`; infinite if not within `longest`.
 
     The persistence profile `H(h) = β_j' B_h Σ B_h' β_j / β_j' Σ β_j`, with `B_h` the effect of residuals on prices `h`
     rows later, is the variance of what is left of the shocks' mixture that the data show. The half-life is where
     `√H` first falls to ½, log-linear between rows; without lags exactly `ln ½ / ln(1 + β'α)`. Works on stacks
-    of models (leading axes). Pesaran & Shin (1996), "Cointegration and speed of convergence to equilibrium", Journal of
+    of models (leading axes). Raises `DataError` for other shapes, values that are not finite, or a `sigma` that is not
+    positive definite. Pesaran & Shin (1996), "Cointegration and speed of convergence to equilibrium", Journal of
     Econometrics 71.
     """
+    alpha, beta, gamma, sigma = (
+        as_array(x, name) for x, name in ((alpha, "alpha"), (beta, "beta"), (gamma, "gamma"), (sigma, "sigma"))
+    )
+    k, r = (sigma.shape[-1], beta.shape[-1]) if sigma.ndim > 1 and beta.ndim > 1 else (0, 0)
+    fits = k > 0 and r > 0 and sigma.shape[-2:] == (k, k) and beta.shape[-2:] == (k, r) and alpha.shape[-2:] == (k, r)
+    if not fits or gamma.ndim < 3 or gamma.shape[-2:] != (k, k):
+        raise DataError(
+            "expected alpha and beta [k, r], gamma [lags, k, k] and sigma [k, k], "
+            f"found {alpha.shape}, {beta.shape}, {gamma.shape} and {sigma.shape}"
+        )
+    if not all((np.abs(x) < 1e100).all() for x in (alpha, beta, gamma, sigma)):
+        raise DataError("expected a finite alpha, beta, gamma and sigma")
+    if not 1 <= longest <= 10_000_000:
+        raise DataError(f"longest: expected 1 to 10,000,000 rows, found {longest}")
     lags = gamma.shape[-3]
-    level = np.linalg.cholesky(sigma)
+    try:
+        level = np.linalg.cholesky(sigma)
+    except np.linalg.LinAlgError:
+        raise DataError("expected a positive definite sigma") from None
+    if not beta.any(axis=-2).all():
+        raise DataError("expected gaps, found a column of beta that is 0")
     past = [level, *(np.zeros_like(level) for _ in range(lags))][: max(lags, 1)]
     gaps = np.broadcast_to(beta, (*level.shape[:-2], *np.shape(beta)[-2:]))
     turned = np.swapaxes(gaps, -1, -2)
@@ -134,6 +158,7 @@ def half_life(alpha: Floats, beta: Floats, gamma: Floats, sigma: Floats, /, *, l
     return found
 
 
+@checked
 def price_discovery(
     frame: pl.DataFrame,
     /,
@@ -300,6 +325,7 @@ def _spacing_ms(frame: pl.DataFrame) -> float | None:
     return float(steps[0]) / 1e6 if len(steps) == 1 and steps[0] > 0 else None
 
 
+@checked
 def rolling_discovery(
     frame: pl.DataFrame,
     /,

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from crossbook.errors import DataError
+from crossbook.study.checked import checked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +38,7 @@ def _periods(periods: int, most: int = MOST_PERIODS) -> None:
         raise DataError(f"periods: expected 1 to {most:,}, found {periods}")
 
 
+@checked
 def schedule_cost(
     holdings: Sequence[float] | Floats,
     /,
@@ -68,6 +70,7 @@ def schedule_cost(
     return expected, volatility**2 * tau * float(x[1:] @ x[1:])
 
 
+@checked
 def almgren_chriss(
     shares: float,
     /,
@@ -123,6 +126,7 @@ def _schedule(times: np.ndarray, holding: Floats, sold: Floats) -> pl.DataFrame:
     return pl.DataFrame({"period": np.arange(times.size), "time": times, "holding": holding, "sold": sold})
 
 
+@checked
 def efficient_frontier(
     shares: float,
     /,
@@ -137,14 +141,19 @@ def efficient_frontier(
 ) -> pl.DataFrame:
     """The least expected cost at each risk: `almgren_chriss` over risk aversions.
 
-    By default 0 and 50 values about ``η̃ / (σ T)²`` that take the schedule from a straight line to nearly all at once.
+    By default 0 and 50 values about ``η̃ / (σ T)²`` that take the schedule from a straight line to nearly all at once; 0
+    alone where `volatility` is 0.
     A row a risk aversion: ``risk_aversion, expected_cost, cost_sd, variance, half_life``. Errors as in
     `almgren_chriss`.
     """
     _positive(horizon=horizon, temporary=temporary)
     if risk_aversions is None:
-        base = temporary / max(volatility, 1e-300) ** 2 / horizon**2
-        risk_aversions = [0.0, *(base * np.logspace(-2, 2 + 2 * math.log10(max(periods, 1)), 50)).tolist()]
+        _not_negative(volatility=volatility)
+        _periods(periods)
+        # Without volatility there is no risk to avoid, and one schedule.
+        base = temporary / volatility**2 / horizon**2 if volatility > 1e-150 else 0.0
+        powers = np.logspace(-2, 2 + 2 * math.log10(periods), 50) if base > 0 else np.empty(0)
+        risk_aversions = [0.0, *(base * powers).tolist()]
     rows = []
     for value in risk_aversions:
         row = almgren_chriss(
@@ -163,6 +172,7 @@ def efficient_frontier(
     return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.Float64), orient="row")
 
 
+@checked
 def obizhaeva_wang(
     shares: float,
     /,

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from crossbook.errors import DataError
+from crossbook.study.checked import checked, expected_columns
 from crossbook.study.order_flow import quote_flow
 from crossbook.study.response import aggressor_orders, touch_flow
 from crossbook.study.series import Clock, on_clock
@@ -20,6 +21,7 @@ __all__ = ["even_rows", "flow_rows"]
 MOST_ROWS = 100_000_000
 
 
+@checked
 def even_rows(
     *,
     states: Mapping[str, tuple[pl.DataFrame, str]],
@@ -81,6 +83,7 @@ def even_rows(
     return pl.DataFrame(found)
 
 
+@checked
 def flow_rows(
     primary_touches: pl.DataFrame,
     primary_trades: pl.DataFrame,
@@ -107,6 +110,11 @@ def flow_rows(
     Touches as `crossbook.study.quotes` gives them, trades with ``side, price, size``. Other arguments and errors as
     `even_rows`.
     """
+    for role, touches in (("primary_touches", primary_touches), ("secondary_touches", secondary_touches)):
+        expected_columns(touches, role, ["mid", "spread_bp", "bid_size", "ask_size"])
+        if (touches["mid"] <= 0).any():
+            raise DataError(f"{role}: expected a mid above 0, whose logarithm is studied")
+    expected_columns(secondary_trades, "secondary_trades", ["side", "size"])
     flow = touch_flow(primary_touches, primary_trades, clock=clock).with_columns(signed=pl.col("sign") * pl.col("size"))
     orders = aggressor_orders(primary_trades).with_columns(signed=pl.col("side") * pl.col("size"))
     own = secondary_trades.with_columns(signed=pl.col("side") * pl.col("size"))

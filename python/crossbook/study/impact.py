@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from crossbook.errors import DataError
+from crossbook.study.checked import checked, expected_columns
 from crossbook.study.least_squares import clustered, least_squares, student
 from crossbook.study.prevailing import prevailing_quotes
 from crossbook.study.series import Clock, Floats, on_clock
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["amihud", "fit_impact", "impact_curve", "kyle_lambda", "order_impacts", "trade_bars"]
 
 
+@checked
 def trade_bars(
     trades: pl.DataFrame,
     quotes: pl.DataFrame,
@@ -40,8 +42,7 @@ def trade_bars(
     if not 1e-3 <= every_ms < 1e12:
         raise DataError(f"every_ms: expected 0.001 or more, found {every_ms}")
     for what, frame, wanted in (("trades", trades, {"side", "price", "size"}), ("quotes", quotes, {"mid"})):
-        if missing := wanted - set(frame.columns):
-            raise DataError(f"{what}: missing columns {sorted(missing)}")
+        expected_columns(frame, what, wanted)
     fills, rows = on_clock(trades, clock), on_clock(quotes, clock)
     if fills.is_empty() or rows.is_empty():
         raise DataError(f"expected trades and quotes with a time on the {clock} clock, found none of one")
@@ -80,6 +81,7 @@ def trade_bars(
     return pl.DataFrame(columns).with_columns(pl.col("mid", "move", "return_bp").fill_nan(None))
 
 
+@checked
 def kyle_lambda(bars: pl.DataFrame, /, *, lags: int | None = None, level: float = 0.95) -> pl.DataFrame:
     """Kyle's lambda: ``Δmid = α + λ · signed_volume + ε`` over bars, least squares with HAC errors.
 
@@ -89,8 +91,7 @@ def kyle_lambda(bars: pl.DataFrame, /, *, lags: int | None = None, level: float 
     bars, or bars without a move or without trades. Kyle (1985), "Continuous auctions and insider trading", Econometrica
     53(6).
     """
-    if missing := {"move", "return_bp", "signed_volume", "signed_value"} - set(bars.columns):
-        raise DataError(f"bars: missing columns {sorted(missing)}")
+    expected_columns(bars, "bars", {"move", "return_bp", "signed_volume", "signed_value"})
     rows = bars.drop_nulls(["move", "return_bp", "signed_volume", "signed_value"])
     fit = least_squares(rows["move"].to_numpy(), [rows["signed_volume"].to_numpy()], lags=lags)
     other = least_squares(rows["return_bp"].to_numpy(), [rows["signed_value"].to_numpy() / 1e6], lags=lags)
@@ -103,6 +104,7 @@ def kyle_lambda(bars: pl.DataFrame, /, *, lags: int | None = None, level: float 
     )
 
 
+@checked
 def amihud(bars: pl.DataFrame, /, *, lags: int | None = None, level: float = 0.95) -> pl.DataFrame:
     """Amihud's illiquidity: mean ``|return| / value`` of bars with trades, in bp per million of quote currency.
 
@@ -110,8 +112,7 @@ def amihud(bars: pl.DataFrame, /, *, lags: int | None = None, level: float = 0.9
     `level`; null below 3 bars), ``bars``; null figures without a bar that has trades and a return. Raises `DataError`
     for missing columns. Amihud (2002), "Illiquidity and stock returns", Journal of Financial Markets 5(1).
     """
-    if missing := {"return_bp", "value"} - set(bars.columns):
-        raise DataError(f"bars: missing columns {sorted(missing)}")
+    expected_columns(bars, "bars", {"return_bp", "value"})
     rows = bars.filter(pl.col("value") > 0).drop_nulls("return_bp")
     ratio = (rows["return_bp"].abs() / rows["value"] * 1e6).to_numpy()
     row: dict[str, float | None] = {"amihud": float(ratio.mean()) if ratio.size else None, "lo": None, "hi": None}
@@ -122,6 +123,7 @@ def amihud(bars: pl.DataFrame, /, *, lags: int | None = None, level: float = 0.9
     return pl.DataFrame([row], schema=dict.fromkeys(row, pl.Float64)).with_columns(bars=pl.lit(ratio.size, pl.Int64))
 
 
+@checked
 def order_impacts(
     trades: pl.DataFrame,
     quotes: pl.DataFrame,
@@ -140,8 +142,7 @@ def order_impacts(
     """
     if not 0 < horizon_ms < 1e12:
         raise DataError(f"horizon_ms: expected above 0, found {horizon_ms}")
-    if "mid" not in quotes.columns:
-        raise DataError(f"quotes: expected a column mid, found {', '.join(quotes.columns)}")
+    expected_columns(quotes, "quotes", ["mid"])
     orders = prevailing_quotes(trades, quotes, clock=clock, window_ms=window_ms)
     rows = on_clock(quotes, clock)
     ts = rows["ts"].cast(pl.Int64).to_numpy()
@@ -168,8 +169,7 @@ def order_impacts(
 
 
 def _impacts(impacts: pl.DataFrame, by: str) -> tuple[np.ndarray, Floats, Floats]:
-    if missing := {"ts", by, "impact_bp"} - set(impacts.columns):
-        raise DataError(f"impacts: missing columns {sorted(missing)}")
+    expected_columns(impacts, "impacts", {"ts", by, "impact_bp"})
     ts, size, impact = (impacts[n].to_numpy() for n in ("ts", by, "impact_bp"))
     size, impact = size.astype(np.float64), impact.astype(np.float64)
     if not (np.isfinite(size).all() and np.isfinite(impact).all() and (size > 0).all()):
@@ -177,6 +177,7 @@ def _impacts(impacts: pl.DataFrame, by: str) -> tuple[np.ndarray, Floats, Floats
     return ts, size, impact
 
 
+@checked
 def impact_curve(
     impacts: pl.DataFrame,
     /,
@@ -226,6 +227,7 @@ def impact_curve(
     return pl.DataFrame(rows, schema=schema).select(order)
 
 
+@checked
 def fit_impact(
     impacts: pl.DataFrame,
     /,
@@ -256,6 +258,8 @@ def fit_impact(
     """
     from scipy.optimize import minimize_scalar
 
+    if len(exponents) != 2:
+        raise DataError(f"exponents: expected the least and the most, found {list(exponents)}")
     low, high = exponents
     if not (block_s > 0 and volatility_bp > 0 and -5 <= low < high <= 5 and (volume is None or 0 < volume < math.inf)):
         raise DataError("expected block_s, volume and volatility_bp above 0 and exponents within -5 and 5, low first")

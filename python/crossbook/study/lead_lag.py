@@ -10,6 +10,7 @@ import polars as pl
 
 from crossbook import _core
 from crossbook.errors import DataError
+from crossbook.study.checked import checked, expected_columns
 from crossbook.study.resample import mean_run_length, stationary_counts
 from crossbook.study.series import Clock, Floats, Times, series
 
@@ -53,6 +54,7 @@ def lead_lag_summary(primary: pl.DataFrame, secondary: pl.DataFrame, /, **option
     return lead_lag_both(primary, secondary, **options).summary
 
 
+@checked
 def lead_lag_both(
     primary: pl.DataFrame,
     secondary: pl.DataFrame,
@@ -108,8 +110,8 @@ def lead_lag_both(
     Hayashi & Yoshida (2005), Bernoulli 11(2); Hoffmann, Rosenbaum & Yoshida (2013), Bernoulli 19(2); Huth & Abergel
     (2014), "High frequency lead/lag relationships", Journal of Empirical Finance 26.
     """
-    if not (resamples > 0 and null_shifts > 1 and 0.0 < level < 1.0):
-        raise DataError("expected resamples > 0, null_shifts > 1 and 0 < level < 1")
+    if not (resamples > 0 and 1 < null_shifts <= 100_000 and 0.0 < level < 1.0):
+        raise DataError("expected resamples > 0, null_shifts of 2 to 100,000 and 0 < level < 1")
     run = contrast_of(primary, secondary, clock, value, observations, max_lag_ms, step_ms, block_s)
     lags, half = run.lags, run.lags.size // 2
     rng = np.random.default_rng(seed)
@@ -271,6 +273,7 @@ def _null(run: ContrastRun, shifts: int) -> Floats:
     return np.asarray(_core.hy_at(*run.x, *run.y, lags) * np.sqrt(run.span / (run.span - np.abs(lags))))
 
 
+@checked
 def lead_lag_ratio(curve: pl.DataFrame, /, *, of: Literal["squares", "absolutes"] = "squares") -> float:
     """The lead-lag ratio of a curve: the weight of lags at which the primary leads over that of the others.
 
@@ -279,15 +282,13 @@ def lead_lag_ratio(curve: pl.DataFrame, /, *, of: Literal["squares", "absolutes"
     dimensionless and hang on the range of lags; lag 0 is on neither side. `curve` has `lag_ms` and `rho`. Raises
     `DataError` for a missing column, a value that is not finite, or lags of one sign only.
     """
-    missing = {"lag_ms", "rho"} - set(curve.columns)
-    if missing:
-        raise DataError(f"expected columns lag_ms and rho, missing {sorted(missing)}")
+    expected_columns(curve, "curve", ["lag_ms", "rho"])
     if of not in ("squares", "absolutes"):
         raise DataError(f'expected a ratio of "squares" or "absolutes", found {of!r}')
     lags, rho = curve["lag_ms"].cast(pl.Float64).to_numpy(), curve["rho"].cast(pl.Float64).to_numpy()
+    if not (np.isfinite(lags).all() and (np.abs(rho) < 1e100).all()):
+        raise DataError("curve: expected a finite lag_ms and rho in every row")
     size = rho**2 if of == "squares" else np.abs(rho)
-    if not np.isfinite(size).all():
-        raise DataError("expected a finite rho at every lag")
     ahead, behind = float(size[lags > 0].sum()), float(size[lags < 0].sum())
     if not behind > 0:
         raise DataError("expected lags below zero with a contrast, found none")

@@ -11,11 +11,13 @@ import numpy as np
 import polars as pl
 
 from crossbook.errors import DataError
+from crossbook.study.checked import checked, expected_columns
 from crossbook.study.lead_lag import Options, lead_lag_both
 
 __all__ = ["Network", "lead_lag_matrix", "lead_lag_network"]
 
 
+@checked
 def lead_lag_matrix(quotes: Mapping[str, pl.DataFrame], /, **options: Unpack[Options]) -> pl.DataFrame:
     """The lead of every pair of venues, both ways round: a row an ordered pair.
 
@@ -62,6 +64,7 @@ class Network:
     """Share of the weighted squared leads that no order of venues explains; null without leads."""
 
 
+@checked
 def lead_lag_network(matrix: pl.DataFrame, /) -> Network:
     """The leads of `lead_lag_matrix` as a network, and the one order of venues that fits them best.
 
@@ -77,6 +80,9 @@ def lead_lag_network(matrix: pl.DataFrame, /) -> Network:
     needed = {"first", "second", "peak_lag_ms", "peak_lag_lo_ms", "peak_lag_hi_ms", "rho_peak", "leader"}
     if missing := needed - set(matrix.columns):
         raise DataError(f"expected the columns of lead_lag_matrix, missing {sorted(missing)}")
+    names = ("first", "second", "leader")
+    if any(matrix.schema[name] != pl.String or matrix[name].null_count() for name in names):
+        raise DataError("matrix: expected names of venues in first, second and leader")
     venues = list(dict.fromkeys([*matrix["first"], *matrix["second"]]))
     leads = matrix.filter(pl.col("leader") == pl.col("first")).select(
         leader="first",
@@ -86,6 +92,10 @@ def lead_lag_network(matrix: pl.DataFrame, /) -> Network:
         lag_hi_ms="peak_lag_hi_ms",
         rho_peak="rho_peak",
     )
+    expected_columns(leads, "matrix", ["lag_ms", "lag_lo_ms", "lag_hi_ms", "rho_peak"])
+    measured = leads.select("lag_ms", "lag_lo_ms", "lag_hi_ms").cast(pl.Float64).to_numpy()
+    if not (np.abs(measured) < 1e12).all():  # NaN is not either
+        raise DataError("matrix: expected a finite lag and interval where there is a leader")
     place = {venue: at for at, venue in enumerate(venues)}
     design = np.zeros((leads.height, len(venues)))
     rows = np.arange(leads.height)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Unpack
 
 import numpy as np
@@ -10,6 +10,7 @@ import polars as pl
 
 from crossbook import _core
 from crossbook.errors import DataError
+from crossbook.study.checked import checked
 from crossbook.study.lead_lag import (
     MIN_BLOCKS,
     ContrastRun,
@@ -39,6 +40,7 @@ __all__ = [
 DAY = 86_400_000_000_000
 
 
+@checked
 def lead_lag_exact(
     primary: pl.DataFrame,
     secondary: pl.DataFrame,
@@ -77,6 +79,7 @@ def lead_lag_exact(
     )
 
 
+@checked
 def lead_lag_steps(
     primary: pl.DataFrame,
     secondary: pl.DataFrame,
@@ -115,6 +118,7 @@ def _scale(x: tuple[Times, Floats], y: tuple[Times, Floats], value: str) -> floa
     return scale
 
 
+@checked
 def lead_lag_by_size(
     primary: pl.DataFrame,
     secondary: pl.DataFrame,
@@ -144,8 +148,8 @@ def lead_lag_by_size(
     size = np.abs(moves) * 1e4
     moved = size > 0
     if edges_bp is None:
-        if isinstance(groups, bool) or not isinstance(groups, int) or groups < 1:
-            raise DataError(f"expected groups >= 1, found {groups!r}")
+        if isinstance(groups, bool) or not isinstance(groups, int) or not 1 <= groups <= 1_000:
+            raise DataError(f"expected 1 to 1,000 groups, found {groups!r}")
         edges = np.unique(np.quantile(size[moved], np.arange(1, groups) / groups)) if groups > 1 else np.empty(0)
     else:
         edges = np.asarray(edges_bp, dtype=np.float64)
@@ -170,6 +174,7 @@ def lead_lag_by_size(
     return pl.DataFrame(rows)
 
 
+@checked
 def lead_lag_rolling(
     primary: pl.DataFrame,
     secondary: pl.DataFrame,
@@ -207,6 +212,7 @@ def lead_lag_rolling(
     return pl.DataFrame(rows)
 
 
+@checked
 def lead_lag_by_time_of_day(
     primary: pl.DataFrame, secondary: pl.DataFrame, /, *, bin_s: float = 3600.0, **options: Unpack[Options]
 ) -> pl.DataFrame:
@@ -230,6 +236,7 @@ def lead_lag_by_time_of_day(
     return pl.DataFrame(rows)
 
 
+@checked
 def lead_lag_by_source(
     primary: dict[str, pl.DataFrame],
     secondary: dict[str, pl.DataFrame],
@@ -250,6 +257,10 @@ def lead_lag_by_source(
     `options` as in `lead_lag_both`. Columns: `source, clock`, those of its summary, and `problem`: null, or why there
     is none (other columns are null then). Raises `DataError` if the venues share no source.
     """
+    if values is not None and not isinstance(values, Mapping):
+        raise DataError(f"values: expected the price column by source, found {values!r}")
+    if isinstance(clocks, str) or not isinstance(clocks, Iterable):
+        raise DataError(f"clocks: expected a list of recv and event, found {clocks!r}")
     shared = [source for source in primary if source in secondary]
     if not shared:
         raise DataError(f"expected a source that both venues have, found {list(primary)} and {list(secondary)}")

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from crossbook.errors import DataError
+from crossbook.study.checked import checked, expected_columns
 from crossbook.study.series import on_clock
 
 if TYPE_CHECKING:
@@ -19,8 +20,7 @@ __all__ = ["fit_micro_price", "micro_price"]
 def _states(quotes: pl.DataFrame, tick: float, buckets: int, spreads: int) -> tuple[Floats, np.ndarray, np.ndarray]:
     """Mid in half ticks (NaN where a side is unknown), imbalance bucket, spread state; 0 where unknown."""
     names = ["bid", "bid_size", "ask", "ask_size"]
-    if missing := set(names) - set(quotes.columns):
-        raise DataError(f"quotes: missing columns {sorted(missing)}")
+    expected_columns(quotes, "quotes", names)
     if not (0 < tick < float("inf") and 2 <= buckets <= 1000 and 1 <= spreads <= 1000):
         raise DataError(
             f"expected a tick above 0, 2 to 1,000 buckets, 1 to 1,000 spreads, found {tick}, {buckets}, {spreads}"
@@ -38,6 +38,7 @@ def _states(quotes: pl.DataFrame, tick: float, buckets: int, spreads: int) -> tu
     return half, bucket, state
 
 
+@checked
 def fit_micro_price(
     quotes: pl.DataFrame,
     /,
@@ -137,6 +138,7 @@ def fit_micro_price(
     )
 
 
+@checked
 def micro_price(quotes: pl.DataFrame, table: pl.DataFrame, /) -> pl.DataFrame:
     """Add ``micro_price``: each quote's mid plus the adjustment of its state; null where a side or state is unknown.
 
@@ -144,10 +146,14 @@ def micro_price(quotes: pl.DataFrame, table: pl.DataFrame, /) -> pl.DataFrame:
     columns or a table of another shape.
     """
     wanted = {"bucket", "spread", "adjustment", "tick", "buckets", "spreads"}
-    if missing := wanted - set(table.columns):
-        raise DataError(f"table: missing columns {sorted(missing)}")
-    if table.is_empty() or table.height != table["buckets"][0] * table["spreads"][0]:
+    expected_columns(table, "table", wanted)
+    shape = table.select(pl.col("tick", "buckets", "spreads", "bucket", "spread").cast(pl.Float64).fill_nan(None))
+    whole = not table.is_empty() and not any(shape.null_count().row(0))
+    if not whole or table.height != shape["buckets"][0] * shape["spreads"][0]:
         raise DataError("table: expected one row a state, as fit_micro_price gives it")
+    adjustments = table["adjustment"].cast(pl.Float64).fill_nan(None).drop_nulls()
+    if not adjustments.is_finite().all():
+        raise DataError("table: expected finite adjustments")
     tick, buckets, spreads = float(table["tick"][0]), int(table["buckets"][0]), int(table["spreads"][0])
     half, bucket, gap = _states(quotes, tick, buckets, spreads)
     values = table.sort("spread", "bucket")["adjustment"].fill_null(float("nan")).to_numpy()

@@ -11,6 +11,7 @@ import polars as pl
 from crossbook import _core
 from crossbook.capture import Capture
 from crossbook.errors import DataError
+from crossbook.study.checked import checked, expected_columns
 from crossbook.study.least_squares import hac_lags, least_squares, student
 from crossbook.study.quotes import decimals
 from crossbook.study.resample import mean_run_length, stationary_counts
@@ -36,6 +37,7 @@ __all__ = [
 MOST_BARS = 10_000_000
 
 
+@checked
 def order_flow(
     source: Capture | Tape | Iterable[Tape],
     /,
@@ -112,6 +114,7 @@ def _flow_decimals(rows: pl.DataFrame, instrument: Instrument, levels: int) -> p
     )
 
 
+@checked
 def quote_flow(quotes: pl.DataFrame, /) -> pl.DataFrame:
     """Order-flow imbalance at the best level from consecutive quotes, for venues whose quotes come faster than depth.
 
@@ -121,8 +124,7 @@ def quote_flow(quotes: pl.DataFrame, /) -> pl.DataFrame:
     one before is unknown on either side. Raises `DataError` for a missing column.
     """
     names = ["bid", "bid_size", "ask", "ask_size"]
-    if missing := {"ts_recv", "ts_event", *names} - set(quotes.columns):
-        raise DataError(f"quotes: missing columns {sorted(missing)}")
+    expected_columns(quotes, "quotes", {"ts_recv", "ts_event", *names})
     rows = quotes.select("ts_event", "ts_recv", *(pl.col(n).cast(pl.Float64).fill_nan(None) for n in names))
     bid, bid_size, ask, ask_size = (pl.col(name) for name in names)
     known = (bid_size > 0).fill_null(False) & (ask_size > 0).fill_null(False) & bid.is_not_null() & ask.is_not_null()
@@ -150,6 +152,7 @@ def _flows(frame: pl.DataFrame, what: str) -> list[str]:
     return names
 
 
+@checked
 def flow_bars(
     flow: pl.DataFrame,
     /,
@@ -174,9 +177,10 @@ def flow_bars(
     if not 1e-3 <= every_ms < 1e12:
         raise DataError(f"every_ms: expected 0.001 or more, found {every_ms}")
     names = _flows(flow, "flow")
-    if missing := {"mid", "depth", "start"} - set(flow.columns):
-        raise DataError(f"flow: missing columns {sorted(missing)}")
+    expected_columns(flow, "flow", {"mid", "depth", "start"})
     rows = on_clock(flow, clock)
+    if rows["start"].null_count() or rows["start"].dtype not in (pl.Boolean, pl.UInt8, pl.Int64):
+        raise DataError("flow: start: expected whether flow begins anew in every row")
     if rows.is_empty():
         raise DataError(f"flow: expected at least one row with a time on the {clock} clock, found none")
     ts = rows["ts"].cast(pl.Int64).to_numpy()
@@ -215,6 +219,7 @@ def flow_bars(
     return pl.DataFrame(columns)
 
 
+@checked
 def integrated_weights(bars: pl.DataFrame, /) -> pl.DataFrame:
     """The weights that make one flow of many levels: the first principal component of depth-scaled flow.
 
@@ -252,6 +257,7 @@ def _scaled(bars: pl.DataFrame, names: list[str]) -> pl.DataFrame:
     return bars.select(pl.when(depth > 0).then(pl.col(n).cast(pl.Float64).fill_nan(None) / depth) for n in names)
 
 
+@checked
 def integrated_flow(bars: pl.DataFrame, /, *, weights: pl.DataFrame | None = None) -> pl.DataFrame:
     """Add ``ofi``: one flow of all levels, ``Σ_m weight_m · ofi_m / depth``, a multiple of the mean level.
 
@@ -262,8 +268,7 @@ def integrated_flow(bars: pl.DataFrame, /, *, weights: pl.DataFrame | None = Non
     if len(names) == 1 and weights is None:
         return bars.with_columns(_scaled(bars, names)[names[0]].alias("ofi"))
     table = integrated_weights(bars) if weights is None else weights
-    if missing := {"level", "weight"} - set(table.columns):
-        raise DataError(f"weights: missing columns {sorted(missing)}")
+    expected_columns(table, "weights", {"level", "weight"})
     given = dict(table.select("level", "weight").iter_rows())
     if set(given) != {int(name[4:]) for name in names}:
         raise DataError(f"weights: expected levels {[int(n[4:]) for n in names]}, found {sorted(given)}")
@@ -271,6 +276,7 @@ def integrated_flow(bars: pl.DataFrame, /, *, weights: pl.DataFrame | None = Non
     return bars.with_columns(_scaled(bars, names).select(ofi=total)["ofi"])
 
 
+@checked
 def flow_regression(
     bars: pl.DataFrame,
     /,
@@ -288,8 +294,7 @@ def flow_regression(
     mean level. Contemporaneous: part of the flow is itself the price's move. Raises `DataError` for missing columns,
     too few rows, or columns that are constant or collinear. Cont, Kukanov & Stoikov (2014), equation 5.
     """
-    if missing := {value, *columns} - set(bars.columns):
-        raise DataError(f"bars: missing columns {sorted(missing)}")
+    expected_columns(bars, "bars", {value, *columns})
     rows = bars.select(pl.col(value, *columns).cast(pl.Float64).fill_nan(None)).drop_nulls()
     fit = least_squares(rows[value].to_numpy(), [rows[name].to_numpy() for name in columns], lags=lags)
     reach = student(level, fit.freedom) * fit.errors
@@ -312,6 +317,7 @@ def flow_regression(
     )
 
 
+@checked
 def cross_flow(
     primary: pl.DataFrame,
     secondary: pl.DataFrame,
@@ -343,13 +349,13 @@ def cross_flow(
     missing columns, fewer than 20 shared bars, or flow that is constant or collinear (as of a venue with itself).
     Cont, Cucuringu & Zhang (2023), section 3; Newey & West (1987); Politis & Romano (1994).
     """
-    if history < 0 or ahead < 0 or resamples < 100:
+    if not (0 <= history <= 1_000 and 0 <= ahead < 1 << 31 and resamples >= 100):
         raise DataError(
-            f"expected history and ahead of 0 or more and 100 resamples, found {history}, {ahead}, {resamples}"
+            "expected a history of 0 to 1,000, ahead of 0 or more and 100 resamples, "
+            f"found {history}, {ahead}, {resamples}"
         )
     for role, frame in (("primary", primary), ("secondary", secondary)):
-        if missing := {"ts", flow, *(["return_bp"] if role == "secondary" else [])} - set(frame.columns):
-            raise DataError(f"{role}: missing columns {sorted(missing)}")
+        expected_columns(frame, role, ["ts", flow, *(["return_bp"] if role == "secondary" else [])])
     own = secondary.select("ts", "return_bp", own=pl.col(flow))
     both = own.join(primary.select("ts", primary=pl.col(flow)), on="ts", how="inner").sort("ts")
     if both["ts"].n_unique() != both.height:
@@ -433,19 +439,20 @@ def _increment(y: Floats, x: list[Floats], width: int, level: float, resamples: 
     return max(float(lo), 0.0), min(max(float(hi), 0.0), 1.0)
 
 
+@checked
 def queue_imbalance(quotes: pl.DataFrame, /) -> pl.DataFrame:
     """Add ``queue_imbalance = (bid_size - ask_size) / (bid_size + ask_size)``, from -1 to 1; null where unknown.
 
     `quotes` with ``bid_size, ask_size``. Raises `DataError` if one is missing. Gould & Bonart (2016), "Queue imbalance
     as a one-tick-ahead price predictor in a limit order book", Market Microstructure and Liquidity 2(2).
     """
-    if missing := {"bid_size", "ask_size"} - set(quotes.columns):
-        raise DataError(f"quotes: missing columns {sorted(missing)}")
+    expected_columns(quotes, "quotes", {"bid_size", "ask_size"})
     bid, ask = (pl.col(name).cast(pl.Float64).fill_nan(None) for name in ("bid_size", "ask_size"))
     value = pl.when((bid >= 0) & (ask >= 0) & (bid + ask > 0)).then((bid - ask) / (bid + ask))
     return quotes.with_columns(queue_imbalance=value)
 
 
+@checked
 def queue_imbalance_curve(
     quotes: pl.DataFrame, /, *, bins: int = 10, clock: Clock = "recv", level: float = 0.95
 ) -> pl.DataFrame:
@@ -459,8 +466,7 @@ def queue_imbalance_curve(
     """
     if not 1 <= bins <= 10_000 or not 0 < level < 1:
         raise DataError(f"expected 1 to 10,000 bins and a level between 0 and 1, found {bins} and {level}")
-    if "mid" not in quotes.columns:
-        raise DataError(f"quotes: expected a column mid, found {', '.join(quotes.columns)}")
+    expected_columns(quotes, "quotes", ["mid"])
     rows = on_clock(queue_imbalance(quotes), clock).unique("ts", keep="last", maintain_order=True)
     rows = rows.with_columns(mid=pl.col("mid").cast(pl.Float64).fill_nan(None)).drop_nulls(["mid", "queue_imbalance"])
     mid, imbalance = rows["mid"].to_numpy(), rows["queue_imbalance"].to_numpy()

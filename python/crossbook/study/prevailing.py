@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from crossbook.errors import DataError
+from crossbook.study.checked import checked
 from crossbook.study.response import aggressor_orders
 from crossbook.study.series import Clock, Floats, Times, on_clock
 
@@ -14,6 +15,7 @@ __all__ = ["prevailing_quotes"]
 METHODS = ("engine", "price", "time")
 
 
+@checked
 def prevailing_quotes(
     trades: pl.DataFrame,
     quotes: pl.DataFrame,

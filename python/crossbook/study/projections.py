@@ -11,6 +11,7 @@ import polars as pl
 
 from crossbook import _core
 from crossbook.errors import DataError
+from crossbook.study.checked import checked
 from crossbook.study.series import Clock, Floats, Times, on_clock
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class _Design(NamedTuple):
     level: float
 
 
+@checked
 def local_projections(
     frame: pl.DataFrame, /, *, outcome: str, shock: str | Sequence[str], **options: Unpack[Options]
 ) -> pl.DataFrame:
@@ -96,6 +98,7 @@ def local_projections(
     return pl.concat(parts)
 
 
+@checked
 def permanent_and_temporary(
     frame: pl.DataFrame, /, *, outcome: str, shock: str, permanent: int, **options: Unpack[Options]
 ) -> pl.DataFrame:
@@ -129,6 +132,7 @@ def permanent_and_temporary(
     )
 
 
+@checked
 def split_projections(
     frame: pl.DataFrame,
     /,
@@ -203,6 +207,7 @@ def split_projections(
     return pl.concat(tables)
 
 
+@checked
 def event_projections(
     events: pl.DataFrame,
     series: pl.DataFrame,
@@ -237,9 +242,9 @@ def event_projections(
     times, values = observed(series, value, clock, transform)
     at = on_clock(events, clock)
     columns = [_floats(at, name) for name in names]
-    offsets = [round(ms * 1e6) for ms in offsets_ms if math.isfinite(ms)]
-    if len(offsets) != len(offsets_ms) or (width_ms is not None and not 0 < width_ms < 1e12):
-        raise DataError("expected finite offsets_ms and a width_ms above 0")
+    if not all(abs(ms) < 1e12 for ms in offsets_ms) or (width_ms is not None and not 0 < width_ms < 1e12):
+        raise DataError("expected offsets_ms within 30 years and a width_ms above 0")
+    offsets = [round(ms * 1e6) for ms in offsets_ms]
     _check_level(level)
     widths = [2 * offset + 1_000_000_000 if width_ms is None else max(1, round(width_ms * 1e6)) for offset in offsets]
     try:
@@ -435,8 +440,8 @@ def _groups(
     if by == "size":
         size = np.abs(x)
         if edges is None:
-            if isinstance(groups, bool) or not isinstance(groups, int) or groups < 2:
-                raise DataError(f"expected groups >= 2, found {groups!r}")
+            if isinstance(groups, bool) or not isinstance(groups, int) or not 2 <= groups <= 1_000:
+                raise DataError(f"expected 2 to 1,000 groups, found {groups!r}")
             moved = size[size > 0]
             cuts = np.unique(np.quantile(moved, np.arange(1, groups) / groups)) if moved.size else np.empty(0)
         else:
@@ -450,6 +455,8 @@ def _groups(
         order = {g: place for place, g in enumerate(known)}
         return [names[g] for g in known], np.array([order.get(g, -1) for g in member.tolist()], dtype=np.int64)
     states = frame[by][first - 1 : frame.height - 1]
+    if states.dtype.is_nested() or states.dtype == pl.Object:
+        raise DataError(f"{by}: expected states that are values, found {states.dtype}")
     if states.null_count():
         raise DataError(f"{by}: expected a state in every row, found {frame[by].null_count()} nulls")
     known_states = states.unique().sort()

@@ -8,12 +8,14 @@ import numpy as np
 import polars as pl
 
 from crossbook.errors import DataError
+from crossbook.study.checked import checked, expected_columns
 from crossbook.study.least_squares import student
 from crossbook.study.series import Floats
 
 __all__ = ["propagator"]
 
 
+@checked
 def propagator(
     orders: pl.DataFrame,
     /,
@@ -39,8 +41,7 @@ def propagator(
     assumes ``K = 0`` beyond. Raises `DataError` for missing columns, fewer than ``10 · lags`` orders, fewer than 2
     blocks, mids that are not positive, or signs that are all equal.
     """
-    if missing := {"side", "mid"} - set(orders.columns):
-        raise DataError(f"orders: missing columns {sorted(missing)}")
+    expected_columns(orders, "orders", {"side", "mid"})
     if not (1 <= lags <= 100_000 and 2 <= blocks <= 10_000):
         raise DataError(f"expected 1 to 100,000 lags and 2 to 10,000 blocks, found {lags} and {blocks}")
     rows = orders.select(pl.col("side", "mid").cast(pl.Float64).fill_nan(None)).drop_nulls().filter(pl.col("side") != 0)

@@ -9,15 +9,19 @@ import numpy as np
 import polars as pl
 
 from crossbook.errors import DataError
+from crossbook.study.checked import checked, expected_columns
 from crossbook.study.series import on_clock
 
 if TYPE_CHECKING:
     from crossbook._core import Instrument
     from crossbook.study.series import Clock
 
+MOST_BLOCKS = 10_000_000
+
 __all__ = ["basis", "basis_summary", "decimals", "quotes"]
 
 
+@checked
 def decimals(frame: pl.DataFrame, instrument: Instrument) -> pl.DataFrame:
     """Turn the integers of a table into decimals: prices in quote currency, sizes in base currency.
 
@@ -50,16 +54,15 @@ def decimals(frame: pl.DataFrame, instrument: Instrument) -> pl.DataFrame:
     return frame.with_columns(columns)
 
 
-def quotes(frame: pl.DataFrame) -> pl.DataFrame:
+@checked
+def quotes(frame: pl.DataFrame, /) -> pl.DataFrame:
     """Add what follows from a best bid and ask (decimals): mid, microprice and spread.
 
     ``mid = (bid + ask) / 2``; ``microprice = (bid · ask_size + ask · bid_size) / (bid_size + ask_size)`` (Gatheral and
     Oomen, *Zero-intelligence realized variance estimation*, 2010: the mid weighted by the opposite sizes);
     ``spread_bp = (ask - bid) / mid · 1e4``. Null where a side is unknown.
     """
-    missing = {"bid", "bid_size", "ask", "ask_size"} - set(frame.columns)
-    if missing:
-        raise DataError(f"quotes: expected columns bid, bid_size, ask and ask_size, missing {sorted(missing)}")
+    expected_columns(frame, "quotes", ["bid", "bid_size", "ask", "ask_size"])
     bid, ask, bid_size, ask_size = (pl.col(name) for name in ("bid", "ask", "bid_size", "ask_size"))
     mid = (bid + ask) / 2
     return frame.with_columns(
@@ -69,6 +72,7 @@ def quotes(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+@checked
 def basis(
     primary: pl.DataFrame, secondary: pl.DataFrame, *, clock: Clock = "recv", end: int | None = None
 ) -> pl.DataFrame:
@@ -83,6 +87,10 @@ def basis(
     `DataError` if a frame has no such clock.
     """
     columns = ["mid", "microprice"]
+    for role, frame in (("primary", primary), ("secondary", secondary)):
+        expected_columns(frame, role, columns)
+        if any((frame[name] <= 0).any() for name in columns):
+            raise DataError(f"{role}: expected mids and microprices above 0, whose ratio is studied")
 
     def side(frame: pl.DataFrame, role: str) -> pl.DataFrame:
         ordered = on_clock(frame, clock)
@@ -111,6 +119,7 @@ def basis(
     )
 
 
+@checked
 def basis_summary(
     frame: pl.DataFrame, *, block_s: float = 10.0, resamples: int = 1000, level: float = 0.95, seed: int = 0
 ) -> pl.DataFrame:
@@ -118,13 +127,21 @@ def basis_summary(
 
     `frame` as `basis` gives it, with ``ts, held_ns, basis_bp``. Returns ``basis_bp`` (``Σ held · basis / Σ held``) with
     ``lo`` and ``hi`` at `level` from a bootstrap of blocks of `block_s` seconds, ``p05, p50, p95`` (quantiles by time)
-    and ``instants``. Raises `DataError` if no value held for any time.
+    and ``instants``. Rows with a null or NaN are left out. Raises `DataError` for a missing column, a value that is not
+    finite, options out of range, or if no value held for any time.
     """
-    ts, value = frame["ts"].to_numpy(), frame["basis_bp"].to_numpy()
-    held = frame["held_ns"].to_numpy().astype(np.float64)
+    expected_columns(frame, "basis", ["ts", "held_ns", "basis_bp"])
+    rows = frame.select("ts", "held_ns", "basis_bp").drop_nulls().sort("ts", maintain_order=True)
+    ts, value = rows["ts"].to_numpy(), rows["basis_bp"].cast(pl.Float64).to_numpy()
+    held = rows["held_ns"].cast(pl.Float64).to_numpy()
+    if not (held >= 0).all():
+        raise DataError("basis: expected held_ns of 0 or more")
     if not held.any():
         raise DataError(f"basis: expected both touches to be known for some time, found {len(held)} instants of 0 s")
-    block = ((ts - ts[0]) // int(block_s * 1e9)).astype(np.int64)
+    width = round(block_s * 1e9)
+    if width < 1 or (int(ts[-1]) - int(ts[0])) // width > MOST_BLOCKS:
+        raise DataError(f"block_s: expected above 0 and at most {MOST_BLOCKS:,} blocks, found {block_s}")
+    block = ((ts - ts[0]) // width).astype(np.int64)
     weight = np.bincount(block, held)
     total = np.bincount(block, held * value)
     used = weight > 0
@@ -144,6 +161,6 @@ def basis_summary(
             "p05": [p05],
             "p50": [p50],
             "p95": [p95],
-            "instants": [frame.height],
+            "instants": [rows.height],
         }
     )

@@ -245,7 +245,7 @@ def adverse_selection(
     rows = []
     for horizon in horizons_ms:
         after = _held(mids, at + int(horizon * 1e6))
-        used = np.isfinite(before) & np.isfinite(after) & (before > 0) & np.isfinite(price)
+        used = np.isfinite(before) & np.isfinite(after) & (before > 0) & (price > 0)
         q, p, m, later = sign[used], price[used], before[used], after[used]
         weight = p * size[used]
         parts = 2e4 * np.column_stack([q * (p - m) / m, q * (p - later) / m, q * (later - m) / m])

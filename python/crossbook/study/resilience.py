@@ -10,7 +10,9 @@ import polars as pl
 
 from crossbook import _core
 from crossbook.errors import DataError
+from crossbook.study.checked import checked, expected_columns
 from crossbook.study.projections import observed
+from crossbook.study.response import MOST_OFFSETS
 from crossbook.study.series import Clock, Floats, on_clock
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ class _Paths(NamedTuple):
     """Of what the paths are relative to: the mean value, for `relative`."""
 
 
+@checked
 def event_paths(
     events: pl.DataFrame,
     series: pl.DataFrame,
@@ -100,6 +103,7 @@ def event_paths(
     return pl.DataFrame(schema=schema | {"events": pl.Int64, "dropped": pl.Int64})
 
 
+@checked
 def resilience(
     events: pl.DataFrame,
     series: pl.DataFrame,
@@ -259,13 +263,19 @@ def _paths(
     block_s: float,
     clock: Clock,
 ) -> _Paths:
-    finite = all(math.isfinite(x) for x in (horizon_ms, before_ms, step_ms, block_s))
-    if not (finite and 0 < step_ms <= horizon_ms and before_ms >= 0 and block_s > 0):
-        raise DataError("expected 0 < step_ms <= horizon_ms, before_ms of 0 or more and block_s above 0")
+    step, horizon, before, block = (round(x) for x in (step_ms * 1e6, horizon_ms * 1e6, before_ms * 1e6, block_s * 1e9))
+    if not (0 < step <= horizon and before >= 0 and block > 0):
+        raise DataError(
+            "expected 0 < step_ms <= horizon_ms, before_ms of 0 or more and block_s above 0, each a ns at least"
+        )
+    if (horizon + before) // step > 2 * MOST_OFFSETS:
+        raise DataError(
+            f"expected at most {2 * MOST_OFFSETS:,} offsets, found {(horizon + before) // step:,}: a longer step_ms"
+        )
     if transform not in ("level", "log_bp", "relative", "cumulative"):
         raise DataError(f"expected transform level, log_bp, relative or cumulative, found {transform!r}")
-    if sign is not None and sign not in events.columns:
-        raise DataError(f"events: expected a column {sign}, found {', '.join(events.columns)}")
+    if sign is not None:
+        expected_columns(events, "events", [sign])
     if transform == "cumulative":
         if value not in series.columns:
             raise DataError(f"series: expected a column {value}, found {', '.join(series.columns)}")
@@ -281,11 +291,8 @@ def _paths(
         if not scale > 0:
             raise DataError(f"{value}: expected a mean above 0 to be relative to, found {scale}")
         values = 100.0 * values / scale
-    step = round(step_ms * 1e6)
-    offsets = np.arange(-(round(before_ms * 1e6) // step), round(horizon_ms * 1e6) // step + 1) * step
+    offsets = np.arange(-(before // step), horizon // step + 1) * step
     at = on_clock(events, clock)
     signs = np.ones(at.height) if sign is None else at[sign].cast(pl.Float64).to_numpy()
-    sums, counts, dropped = _core.response(
-        at["ts"].to_numpy(), signs, times, values, offsets, block=round(block_s * 1e9)
-    )
+    sums, counts, dropped = _core.response(at["ts"].to_numpy(), signs, times, values, offsets, block=block)
     return _Paths(offsets / 1e6, sums, counts.astype(np.float64), dropped, scale)

@@ -9,9 +9,12 @@ import polars as pl
 
 from crossbook import _core
 from crossbook.errors import DataError
+from crossbook.study.checked import checked, expected_columns
 from crossbook.study.series import Clock, on_clock, series
 
 __all__ = ["EVENTS", "aggressor_orders", "mid_moves", "response", "responses", "touch_flow"]
+
+MOST_OFFSETS = 1_000_000
 
 EVENTS = {
     "trade": "primary aggressor orders",
@@ -22,6 +25,7 @@ EVENTS = {
 """The events of `responses` in words."""
 
 
+@checked
 def aggressor_orders(trades: pl.DataFrame, /) -> pl.DataFrame:
     """Merge fills into the aggressor orders that made them: a sweep of fifty fills is one order.
 
@@ -29,18 +33,18 @@ def aggressor_orders(trades: pl.DataFrame, /) -> pl.DataFrame:
     orders of one side in one engine instant (a millisecond on Binance) cannot be told apart and count as one.
 
     `trades` in the order of the stream with `ts_recv, ts_event` (ns), `side, price, size`. Columns: `ts_recv` (of the
-    first fill), `ts_event, side, price` (`Σ price·size / Σ size`), `size` (sum), `fills`. Raises `DataError` for a
-    missing column.
+    first fill), `ts_event, side, price` (`Σ price·size / Σ size` over fills with a price and a size; null without),
+    `size` (sum), `fills`. Raises `DataError` for a missing column.
     """
-    missing = {"ts_recv", "ts_event", "side", "price", "size"} - set(trades.columns)
-    if missing:
-        raise DataError(f"trades: missing columns {sorted(missing)}")
+    expected_columns(trades, "trades", {"ts_recv", "ts_event", "side", "price", "size"})
+    # Fills without a price say nothing about the order's; a sum of whole numbers must not run over.
+    known = pl.when(pl.col("price").is_not_null()).then(pl.col("size").cast(pl.Float64))
     received = pl.when(pl.col("ts_event") == 0).then("ts_recv").otherwise(0).alias("received")
     return (
         trades.group_by(pl.struct("ts_event", received, "side").rle_id().alias("order"), maintain_order=True)
         .agg(
             pl.col("ts_recv", "ts_event", "side").first(),
-            price=(pl.col("price") * pl.col("size")).sum() / pl.col("size").sum(),
+            price=pl.when(known.sum() > 0).then((pl.col("price") * known).sum() / known.sum()),
             size=pl.col("size").sum(),
             fills=pl.len(),
         )
@@ -48,6 +52,7 @@ def aggressor_orders(trades: pl.DataFrame, /) -> pl.DataFrame:
     )
 
 
+@checked
 def touch_flow(quotes: pl.DataFrame, trades: pl.DataFrame, /, *, clock: Clock = "recv") -> pl.DataFrame:
     """What liquidity providers add to and cancel from the touch.
 
@@ -67,11 +72,14 @@ def touch_flow(quotes: pl.DataFrame, trades: pl.DataFrame, /, *, clock: Clock = 
     quotes and trades must come from one decoder; sizes below 1e-9 of the larger quote are rounding.
 
     Columns: `ts_recv, ts_event, kind, side ("bid", "ask"), sign, price, size` (size in the quotes' unit), in order of
-    `clock`. Raises `DataError` if a frame has no such clock.
+    `clock`. Raises `DataError` for a missing column (`quotes` with ``ts_recv, ts_event, bid, bid_size, ask, ask_size``,
+    `trades` with ``ts_recv, ts_event, side, price, size``).
 
     The flow variable is that of Cont, Kukanov & Stoikov (2014), "The price impact of order book events", Journal of
     Financial Econometrics 12(1), with trades taken out.
     """
+    expected_columns(quotes, "quotes", ["ts_recv", "ts_event", "bid", "bid_size", "ask", "ask_size"])
+    expected_columns(trades, "trades", ["ts_recv", "ts_event", "side", "price", "size"])
     rows = on_clock(quotes, clock).unique("ts", keep="last", maintain_order=True)
     hits = on_clock(trades, clock)
     timed = all((frame["ts_event"] != 0).all() for frame in (rows, hits))
@@ -110,13 +118,17 @@ def touch_flow(quotes: pl.DataFrame, trades: pl.DataFrame, /, *, clock: Clock = 
     return pl.concat(parts).sort("ts", maintain_order=True).drop("ts")
 
 
+@checked
 def mid_moves(quotes: pl.DataFrame, /, *, clock: Clock = "recv") -> pl.DataFrame:
     """Every change of the mid between consecutive instants of `clock`; of several quotes at one instant the last holds.
 
     Columns: `ts_recv, ts_event, sign` (of the change), `size_bp = 1e4 |ln(mid_after / mid_before)|`. Rows without a mid
-    are left out. Raises `DataError` if the frame has no such clock.
+    (null or NaN) are left out. Raises `DataError` for a missing column or a mid that is not positive.
     """
-    rows = on_clock(quotes, clock).filter(pl.col("mid").is_not_nan())
+    expected_columns(quotes, "quotes", ["ts_recv", "ts_event", "mid"])
+    rows = on_clock(quotes, clock).drop_nulls("mid")
+    if (rows["mid"] <= 0).any():
+        raise DataError("quotes: expected a mid above 0, whose logarithm is studied")
     move = pl.col("mid").log().diff()
     return (
         rows.unique("ts", keep="last", maintain_order=True)
@@ -125,6 +137,7 @@ def mid_moves(quotes: pl.DataFrame, /, *, clock: Clock = "recv") -> pl.DataFrame
     )
 
 
+@checked
 def response(
     events: pl.DataFrame,
     secondary_quotes: pl.DataFrame,
@@ -156,8 +169,11 @@ def response(
     step, horizon, block = (round(x) for x in (step_ms * 1e6, horizon_ms * 1e6, block_s * 1e9))
     if not (0 < step <= horizon and block > 0 and 0.0 < level < 1.0):
         raise DataError("expected 0 < step_ms <= horizon_ms, block_s > 0 and 0 < level < 1")
-    if "sign" not in events.columns:
-        raise DataError(f"expected a column sign, found {', '.join(events.columns)}")
+    if horizon // step > MOST_OFFSETS:
+        raise DataError(
+            f"expected at most {MOST_OFFSETS:,} offsets on a side, found {horizon // step:,} of {step_ms} ms"
+        )
+    expected_columns(events, "events", ["sign"])
     signed = on_clock(events, clock).filter(pl.col("sign") != 0)
     half = horizon // step
     offsets = np.arange(-half, half + 1) * step
@@ -184,6 +200,7 @@ def response(
     )
 
 
+@checked
 def responses(
     primary_quotes: pl.DataFrame,
     primary_trades: pl.DataFrame,

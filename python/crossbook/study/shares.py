@@ -10,7 +10,9 @@ import numpy as np
 import polars as pl
 
 from crossbook.errors import DataError
+from crossbook.study.checked import checked
 from crossbook.study.series import Floats
+from crossbook.study.vecm import as_array
 
 __all__ = ["Shares", "information_shares", "ordered_information_shares", "shares_of"]
 
@@ -69,9 +71,10 @@ def _modified(weight: Floats, sigma: Floats) -> Floats:
     return np.asarray(part / part.sum(axis=-1, keepdims=True))
 
 
+@checked
 def shares_of(alpha: Floats, sigma: Floats) -> Shares:
     """`Shares` of one error correction, checked. Raises `DataError` as `information_shares` does."""
-    alpha, sigma = np.asarray(alpha, dtype=np.float64), np.asarray(sigma, dtype=np.float64)
+    alpha, sigma = as_array(alpha, "alpha"), as_array(sigma, "sigma")
     alpha = alpha[:, None] if alpha.ndim == 1 else alpha
     k = sigma.shape[0] if sigma.ndim == 2 else 0
     if not 2 <= k <= MOST or sigma.shape != (k, k) or alpha.shape != (k, k - 1):
@@ -91,6 +94,7 @@ def shares_of(alpha: Floats, sigma: Floats) -> Shares:
     return Shares(alpha, sigma)
 
 
+@checked
 def information_shares(alpha: Floats, sigma: Floats, /, *, names: Sequence[str] | None = None) -> pl.DataFrame:
     """Each price's share in finding the common price, by every definition in use, from `α` and `Σ`.
 
@@ -120,6 +124,7 @@ def information_shares(alpha: Floats, sigma: Floats, /, *, names: Sequence[str] 
     return frame_of(found, _names(names, found.low.size))
 
 
+@checked
 def ordered_information_shares(alpha: Floats, sigma: Floats, /, *, names: Sequence[str] | None = None) -> pl.DataFrame:
     """Hasbrouck's share in every ordering: ``ordering`` (first price first), ``venue``, ``information_share``.
 

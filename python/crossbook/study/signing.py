@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from crossbook.errors import DataError
+from crossbook.study.checked import checked, expected_columns
 from crossbook.study.series import Clock, Floats, on_clock
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ __all__ = ["sign_trades", "signing_accuracy"]
 Rule = Literal["quote", "tick", "lee_ready"]
 
 
+@checked
 def sign_trades(
     trades: pl.DataFrame,
     quotes: pl.DataFrame | None = None,
@@ -43,8 +45,7 @@ def sign_trades(
         raise DataError(f'rule {rule!r}: expected "quote", "tick" or "lee_ready"')
     if not 0 <= delay_ms < 1e12:
         raise DataError(f"delay_ms: expected 0 or more, found {delay_ms}")
-    if "price" not in trades.columns:
-        raise DataError(f"trades: expected a column price, found {', '.join(trades.columns)}")
+    expected_columns(trades, "trades", ["price"])
     price = trades["price"].cast(pl.Float64).fill_null(float("nan")).to_numpy()
     if not np.isfinite(price).all():
         raise DataError("trades: expected finite prices, found null, NaN or infinity")
@@ -82,6 +83,7 @@ def _ticks(price: Floats) -> np.ndarray:
     return np.asarray(change[last])
 
 
+@checked
 def signing_accuracy(
     trades: pl.DataFrame,
     quotes: pl.DataFrame | None = None,
@@ -100,8 +102,7 @@ def signing_accuracy(
     seconds may depend on each other; null below two blocks), ``correct_of_signed, correct_value`` (weighted by price ×
     size; null without ``size``). Shares are null without trades. Errors as in `sign_trades`, or without ``side``.
     """
-    if "side" not in trades.columns:
-        raise DataError(f"trades: expected a column side, found {', '.join(trades.columns)}")
+    expected_columns(trades, "trades", ["side"])
     if not block_s > 0 or not 0 < level < 1:
         raise DataError(f"expected block_s above 0 and a level between 0 and 1, found {block_s} and {level}")
     from crossbook.study.least_squares import student

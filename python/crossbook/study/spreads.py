@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from crossbook.errors import DataError
+from crossbook.study.checked import checked, expected_columns
 from crossbook.study.least_squares import hac_lags, student
 from crossbook.study.races import adverse_selection
 from crossbook.study.series import Clock, on_clock
@@ -16,9 +17,12 @@ from crossbook.study.series import Clock, on_clock
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+MOST_BLOCKS = 10_000_000
+
 __all__ = ["quoted_spread", "roll_spread", "spreads"]
 
 
+@checked
 def quoted_spread(
     quotes: pl.DataFrame,
     /,
@@ -35,8 +39,7 @@ def quoted_spread(
     depend on each other, null below two blocks), ``median_bp`` (by time), ``seconds`` (known), ``quotes``. Null
     figures where nothing stood for any time. Raises `DataError` for missing columns or options out of range.
     """
-    if missing := {"bid", "ask"} - set(quotes.columns):
-        raise DataError(f"quotes: missing columns {sorted(missing)}")
+    expected_columns(quotes, "quotes", {"bid", "ask"})
     if not block_s > 0 or not 0 < level < 1:
         raise DataError(f"expected block_s above 0 and a level between 0 and 1, found {block_s} and {level}")
     rows = on_clock(quotes, clock)
@@ -56,9 +59,12 @@ def quoted_spread(
         middle = int(np.searchsorted(np.cumsum(weight[order]), weight.sum() / 2))
         row |= {"quoted_bp": mean, "median_bp": float(value[order][min(middle, value.size - 1)])}
         # Cut where a block ends, or one quiet quote would be weighed in the block in which it came.
-        width = int(block_s * 1e9)
+        width = max(1, round(block_s * 1e9))
         start = ts[used] - int(ts[used][0])
-        edges = np.arange(0, int((start + weight).max()) + width, width)
+        longest = int((start + weight).max())
+        if longest // width > MOST_BLOCKS:
+            raise DataError(f"expected at most {MOST_BLOCKS:,} blocks, found {longest // width:,} of {block_s} s")
+        edges = np.arange(0, longest + width, width)
         total = np.concatenate([[0.0], np.cumsum(weight * (value - mean))])
         ends = np.concatenate([[0.0], start + weight])
         off = np.diff(np.interp(edges, ends, total))
@@ -71,6 +77,7 @@ def quoted_spread(
     return pl.DataFrame([row], schema=schema).with_columns(pl.col("quotes").cast(pl.Int64))
 
 
+@checked
 def spreads(
     trades: pl.DataFrame,
     quotes: pl.DataFrame,
@@ -105,6 +112,7 @@ def spreads(
     return parts.select("horizon_ms", "orders", *own, pl.exclude("horizon_ms", "orders"))
 
 
+@checked
 def roll_spread(trades: pl.DataFrame, /, *, lags: int | None = None, level: float = 0.95) -> pl.DataFrame:
     """Roll's spread from trade prices alone: ``2 √(-c)``, `c` the autocovariance of consecutive price changes.
 
@@ -119,8 +127,7 @@ def roll_spread(trades: pl.DataFrame, /, *, lags: int | None = None, level: floa
     `DataError` for a missing column or prices that are not finite. Roll (1984), "A simple implicit measure of the
     effective bid-ask spread in an efficient market", Journal of Finance 39(4).
     """
-    if "price" not in trades.columns:
-        raise DataError(f"trades: expected a column price, found {', '.join(trades.columns)}")
+    expected_columns(trades, "trades", ["price"])
     price = trades["price"].cast(pl.Float64).fill_null(float("nan")).to_numpy()
     if not np.isfinite(price).all():
         raise DataError("trades: expected finite prices, found null, NaN or infinity")

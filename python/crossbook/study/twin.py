@@ -13,6 +13,7 @@ import polars as pl
 
 from crossbook import _core
 from crossbook.errors import DataError
+from crossbook.study.checked import checked
 from crossbook.study.lead_lag import Observations, Options, lead_lag_both, lead_ratios, observed, peak_lags
 from crossbook.study.series import Clock, Floats, Times, series
 
@@ -23,8 +24,11 @@ Series = tuple[Times, Floats]
 HALF_LIVES_MS = tuple(float(10 ** (power / 4)) for power in range(-2, 19))
 """What `against_twin` chooses from: 0.3 ms to 32 s, four a decade."""
 STRIDE = 4
+MOST_RUNS = 100_000
+MOST_VOLATILITY_BP = 1e5
 
 
+@checked
 def feedback_twin(
     primary: pl.DataFrame | None = None,
     secondary: pl.DataFrame | None = None,
@@ -68,10 +72,12 @@ def feedback_twin(
     wrong = [name for name, number in numbers.items() if not (math.isfinite(number) and number >= 0)]
     if wrong or half_life_ms == 0 or seconds == 0 or rate == 0 or common > 1:
         raise DataError(f"expected positive half_life_ms, seconds and rate, delay_ms >= 0, 0 <= common <= 1: {numbers}")
-    if volatility_bp is not None and not (math.isfinite(volatility_bp) and volatility_bp > 0):
-        raise DataError(f"expected volatility_bp > 0, found {volatility_bp}")
+    if volatility_bp is not None and not 0 < volatility_bp <= MOST_VOLATILITY_BP:
+        raise DataError(f"expected volatility_bp above 0, at most {MOST_VOLATILITY_BP:g}, found {volatility_bp}")
     rng = np.random.default_rng(seed)
     if primary is None or secondary is None:
+        if seconds < 1e-8:
+            raise DataError(f"expected seconds of 10 ns or more, found {seconds}")
         if seconds * rate > 1e8:
             raise DataError(f"expected at most 100 million instants, found {seconds * rate:,.0f}")
         longest, counts = round(seconds * 1e9), rng.poisson(seconds * rate, 2)
@@ -105,6 +111,7 @@ class Twins:
     """Half-life of the gap in the twins."""
 
 
+@checked
 def against_twin(
     primary: pl.DataFrame,
     secondary: pl.DataFrame,
@@ -134,8 +141,12 @@ def against_twin(
     The rank test is a Monte-Carlo test: Barnard (1963); Davison & Hinkley (1997), "Bootstrap Methods and their
     Application", 4.2.
     """
-    if isinstance(runs, bool) or not isinstance(runs, int) or runs < 19:
-        raise DataError(f"expected at least 19 runs, found {runs!r}")
+    if isinstance(runs, bool) or not isinstance(runs, int) or not 19 <= runs <= MOST_RUNS:
+        raise DataError(f"expected at least 19 runs, at most {MOST_RUNS:,}, found {runs!r}")
+    if (half_life_ms is not None and not half_life_ms > 0) or delay_ms < 0 or not 0 <= common <= 1:
+        raise DataError(
+            f"expected half_life_ms > 0, delay_ms >= 0, 0 <= common <= 1, found {half_life_ms}, {delay_ms}, {common}"
+        )
     level, seed = options.get("level", 0.95), options.get("seed", 0)
     clock, value = options.get("clock", "recv"), options.get("value", "mid")
     real = lead_lag_both(primary, secondary, **options)

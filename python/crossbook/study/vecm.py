@@ -13,6 +13,7 @@ import polars.selectors as cs
 
 from crossbook import _core
 from crossbook.errors import DataError
+from crossbook.study.checked import checked
 from crossbook.study.series import Floats
 
 __all__ = ["Var", "Vecm", "cointegration", "lag_order", "var", "vecm"]
@@ -77,6 +78,14 @@ def matrix_of(frame: pl.DataFrame, columns: Sequence[str] | None, *, least: int 
             f"expected finite numbers, found {values[tuple(bad[0])]!r} in {names[bad[0, 1]]}, row {bad[0, 0]}"
         )
     return names, values
+
+
+def as_array(values: object, what: str) -> Floats:
+    """Numbers as an array. Raises `DataError` for anything else."""
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise DataError(f"{what}: expected an array of numbers, found {values!r:.60}") from None
 
 
 def check_lags(lags: int, least: int = 0) -> int:
@@ -148,6 +157,7 @@ def _ones(rows: int, trend: Trend) -> Floats:
     return np.ones((rows, 1 if trend == "constant" else 0))
 
 
+@checked
 def var(frame: pl.DataFrame, /, *, lags: int, columns: Sequence[str] | None = None, trend: Trend = "constant") -> Var:
     """Fit `y(t) = c + Σ_{i=1..lags} A_i y(t - i) + u(t)` by least squares, the Gaussian maximum likelihood.
 
@@ -171,6 +181,7 @@ def var(frame: pl.DataFrame, /, *, lags: int, columns: Sequence[str] | None = No
     return Var(names, constant, coefficients, sigma, likelihood(sigma, rows), rows)
 
 
+@checked
 def vecm(
     frame: pl.DataFrame,
     /,
@@ -226,7 +237,7 @@ def gaps_of(beta: Floats | str, k: int) -> Floats:
         if beta != "spreads":
             raise DataError(f'expected beta "spreads", "johansen" or a matrix, found {beta!r}')
         return np.vstack([np.ones((1, k - 1)), -np.eye(k - 1)])
-    gaps = np.asarray(beta, dtype=np.float64)
+    gaps = as_array(beta, "beta")
     gaps = gaps[:, None] if gaps.ndim == 1 else gaps
     fits = gaps.ndim == 2 and gaps.shape[0] == k and 0 < gaps.shape[1] < k and bool(np.isfinite(gaps).all())
     if not fits or np.linalg.matrix_rank(gaps) < gaps.shape[1]:
@@ -259,6 +270,7 @@ def _enough(rows: int, parameters: int, k: int) -> None:
         raise DataError(f"expected at least {parameters + k + 1} rows with all their lags, found {max(rows, 0)}")
 
 
+@checked
 def lag_order(
     frame: pl.DataFrame,
     /,
@@ -351,6 +363,7 @@ def _johansen(y: Floats, lags: int, trend: Trend) -> tuple[Floats, Floats, int]:
     return values, np.linalg.solve(root.T, vectors) / scale[levels, None] * math.sqrt(rows), rows
 
 
+@checked
 def cointegration(frame: pl.DataFrame, /, *, lags: int, columns: Sequence[str] | None = None) -> pl.DataFrame:
     """Johansen's tests of how many gaps between prices close: trace and largest eigenvalue, with a constant.
 

@@ -9,11 +9,13 @@ import numpy as np
 import polars as pl
 
 from crossbook.errors import DataError
+from crossbook.study.checked import checked, expected_columns
 from crossbook.study.series import Clock, Floats, on_clock
 
 __all__ = ["vpin"]
 
 
+@checked
 def vpin(
     trades: pl.DataFrame,
     /,
@@ -48,8 +50,7 @@ def vpin(
     if classify not in ("bulk", "side"):
         raise DataError(f'classify {classify!r}: expected "bulk" or "side"')
     wanted = {"price", "size", *(["side"] if classify == "side" else [])}
-    if missing := wanted - set(trades.columns):
-        raise DataError(f"trades: missing columns {sorted(missing)}")
+    expected_columns(trades, "trades", wanted)
     rows = on_clock(trades, clock)
     ts = rows["ts"].cast(pl.Int64).to_numpy()
     price, size = (rows[n].cast(pl.Float64).fill_null(float("nan")).to_numpy() for n in ("price", "size"))
@@ -63,9 +64,9 @@ def vpin(
     total = np.concatenate([[0.0], np.cumsum(volume)])
     # A whole number of buckets may come out a rounding short.
     buckets = math.floor(total[-1] / bucket_volume * (1 + 1e-12))
-    if buckets > 100_000_000:
+    if not buckets < 100_000_000:
         raise DataError(f"expected at most 100,000,000 buckets, found {buckets:,}: a larger bucket_volume")
-    edges = np.minimum(bucket_volume * np.arange(buckets + 1), total[-1])
+    edges = np.minimum(bucket_volume * np.arange(buckets + 1, dtype=np.float64), total[-1])
     bought = np.diff(np.interp(edges, total, np.concatenate([[0.0], np.cumsum(buy)]))) if buckets else np.empty(0)
     bought = np.clip(bought, 0.0, bucket_volume)
     imbalance = np.abs(2 * bought - bucket_volume) / bucket_volume
