@@ -181,12 +181,15 @@ def test_orders_that_the_data_does_not_see_to_their_end_are_left_out() -> None:
         (lambda: advice(forecasts([(10, 1.0)]).drop("ts"), FLAT, NO_HITS), r"missing columns \['ts'\]"),
         (lambda: advice(forecasts([(10, 1.0)]), FLAT.clear(), NO_HITS), "secondary touches: expected at least one"),
         (lambda: advice(forecasts([(10, 1.0)]), FLAT, NO_HITS.drop("price")), r"secondary trades: expected columns"),
-        (lambda: advice(forecasts([(10, 1.0)]), FLAT, hits([(5, math.nan, 1, 1)])), "prices: expected finite"),
+        (
+            lambda: advice(forecasts([(10, 1.0)]), FLAT, hits([(5, math.nan, 1, 1)])),
+            "secondary_trades: price: expected numbers above 0",
+        ),
         (lambda: advice(forecasts([(10, 1.0)]), FLAT, NO_HITS, side="long"), "side: expected"),  # type: ignore[arg-type]
         (lambda: advice(forecasts([(10, 1.0)]), FLAT, NO_HITS, buckets=0), "at least 1 bucket"),
         (lambda: advice(forecasts([(10, 1.0)]), FLAT, NO_HITS, size=-1.0), "a size of 0 or more"),
         (lambda: advice(forecasts([(10, 1.0)]), FLAT, NO_HITS, latency_ms=-1.0), "latency_ms"),
-        (lambda: advice(forecasts([(10, 1.0)]), FLAT, NO_HITS, level=1.0), "level between 0 and 1"),
+        (lambda: advice(forecasts([(10, 1.0)]), FLAT, NO_HITS, level=1.0), "level: expected a number between 0 and 1"),
         (
             lambda: advice(pl.concat([forecasts([(10, 1.0)]), forecasts([(11, 1.0)], 5.0)]), FLAT, NO_HITS),
             "one horizon",

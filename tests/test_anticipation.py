@@ -243,8 +243,11 @@ def test_outcomes_are_what_the_touch_does_between_two_times() -> None:
         (lambda f: (f[0].drop("ask"), *f[1:]), r"primary touches: expected columns"),
         (lambda f: (f[0].clear(), *f[1:]), r"primary touches: expected at least one with both sides known"),
         (lambda f: (*f[:2], f[2].with_columns(bid=math.nan), f[3]), r"secondary touches: expected at least one"),
-        (lambda f: (*f[:3], f[3].with_columns(size=math.nan)), r"secondary trades: expected finite sizes .* found nan"),
-        (lambda f: (*f[:3], f[3].with_columns(size=-1.0)), r"found -1.0 in row 0"),
+        (
+            lambda f: (*f[:3], f[3].with_columns(size=math.nan)),
+            r"secondary_trades: size: expected numbers of 0 or more",
+        ),
+        (lambda f: (*f[:3], f[3].with_columns(size=-1.0)), r"expected sizes of 0 or more, found -1"),
         (lambda f: (*f[:3], f[3].drop("side")), r"secondary trades: expected columns side and size"),
         (lambda f: (f[0].drop("ts_recv"), *f[1:]), r"expected a column ts_recv"),
     ],

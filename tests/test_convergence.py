@@ -63,7 +63,7 @@ def test_the_band_is_where_the_exact_profit_of_taking_both_touches_changes_its_s
     assert upper != pytest.approx(-lower, abs=1e-3)
     assert no_arbitrage_band(**fees, short_secondary_bp=5.0)[1] > no_arbitrage_band(**fees)[1] + 4.9
     assert no_arbitrage_band(**fees, short_primary_bp=5.0)[0] < no_arbitrage_band(**fees)[0] - 4.9
-    with pytest.raises(DataError, match="costs between"):
+    with pytest.raises(DataError, match="finite number"):
         no_arbitrage_band(primary_fee_bp=math.nan, secondary_fee_bp=1.0)
 
 
@@ -211,7 +211,7 @@ def test_unusable_bases_say_what_was_expected(basis):
         fit_band(constant)
     assert threshold_basis(constant, lower_bp=-1.0, upper_bp=2.0)["status"].to_list() == ["too few"] * 3
     for bad in ({"lower_bp": 1.0, "upper_bp": 1.0}, {"lower_bp": math.nan, "upper_bp": 1.0}):
-        with pytest.raises(DataError, match="lower_bp < upper_bp"):
+        with pytest.raises(DataError, match=r"lower_bp < upper_bp|finite number"):
             threshold_basis(basis, **bad)
 
 

@@ -303,7 +303,7 @@ def test_scores_refuse_what_they_cannot_read() -> None:
     found = walk_forward(*data(rows=300), horizon_ms=100.0)
     for frame, message in (
         (found.drop("forecast"), "missing columns"),
-        (found.with_columns(forecast=math.inf), "finite outcome, forecast"),
+        (found.with_columns(forecast=math.inf), "forecast: expected finite values, found inf in row 0"),
         (pl.concat([found, found.with_columns(horizon_ms=5.0)]), "one horizon"),
     ):
         with pytest.raises(DataError, match=message):

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from crossbook import _core
 from crossbook.errors import DataError
 from crossbook.study.anticipation import touch_columns
-from crossbook.study.forecast import Blocks, Estimate
+from crossbook.study.checks import checked, floats
+from crossbook.study.forecast import Blocks, Estimate, horizon_of
 from crossbook.study.series import Clock, Floats, Times, on_clock
 
 __all__ = ["advice", "forecast_trades", "forecast_trades_summary"]
@@ -64,17 +65,13 @@ def _forecasts(forecasts: pl.DataFrame) -> tuple[Times, Floats, int]:
     """Times of decision, forecasts and the one horizon in ns."""
     if missing := {"ts", "horizon_ms", "forecast"} - set(forecasts.columns):
         raise DataError(f"forecasts: missing columns {sorted(missing)}")
-    if forecasts["horizon_ms"].n_unique() > 1:
-        raise DataError(f"forecasts: expected one horizon, found {sorted(forecasts['horizon_ms'].unique().to_list())}")
+    horizon = horizon_of(forecasts)
     rows = forecasts.sort("ts").select(pl.col("ts").cast(pl.Int64), pl.col("forecast").cast(pl.Float64), "horizon_ms")
     values = rows["forecast"].fill_null(math.nan).to_numpy()
     if not np.isfinite(values).all():
         raise DataError(
             f"forecasts: expected finite forecasts, found one that is not in row {int(np.argmin(np.isfinite(values)))}"
         )
-    horizon = float(rows["horizon_ms"][0]) if rows.height else 1.0
-    if not 0 < horizon < math.inf:
-        raise DataError(f"forecasts: expected a horizon above 0 ms, found {horizon}")
     return rows["ts"].to_numpy(), values, round(horizon * 1e6)
 
 
@@ -84,6 +81,7 @@ def _latency(latency_ms: float) -> int:
     return round(latency_ms * 1e6)
 
 
+@checked
 def forecast_trades(
     forecasts: pl.DataFrame,
     secondary_touches: pl.DataFrame,
@@ -153,6 +151,7 @@ def forecast_trades(
     )
 
 
+@checked
 def forecast_trades_summary(trades: pl.DataFrame, /, *, block_s: float = 10.0, level: float = 0.95) -> pl.DataFrame:
     """One row about `forecast_trades`: ``trades, net_bp`` (sum), ``mean_bp, mean_lo, mean_hi`` (net, a trade),
     ``gross_bp, crossing_bp, fees_bp`` (means), ``hit_rate`` (share of trades with a net above 0).
@@ -165,6 +164,7 @@ def forecast_trades_summary(trades: pl.DataFrame, /, *, block_s: float = 10.0, l
     if not (0 < block_s < 1e9 and 0 < level < 1):
         raise DataError(f"expected block_s above 0 and a level between 0 and 1, found {block_s} and {level}")
     rows = trades.sort("decided")
+    rows = floats(rows, ["net_bp", "gross_bp", "crossing_bp", "fees_bp"], "trades")
     net = rows["net_bp"].to_numpy()
     blocks = Blocks(rows["decided"].to_numpy(), round(block_s * 1e9), level)
     mean = blocks.ratio(net, np.ones(net.size))
@@ -196,6 +196,7 @@ ADVICE = {
 }
 
 
+@checked
 def advice(
     forecasts: pl.DataFrame,
     secondary_touches: pl.DataFrame,

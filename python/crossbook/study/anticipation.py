@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from crossbook import _core
 from crossbook.errors import DataError
+from crossbook.study.checks import checked, whole_array
 from crossbook.study.order_flow import quote_flow
 from crossbook.study.series import Clock, Floats, Times, on_clock
 
@@ -124,17 +125,16 @@ def decision_times(at: Times | pl.Series | None) -> Times | None:
     """Times of decision as an array, checked."""
     if at is None:
         return None
-    times = np.asarray(at)
-    if times.ndim != 1 or not np.issubdtype(times.dtype, np.integer):
-        raise DataError(f"at: expected one column of whole ns, found {times.ndim} of {times.dtype}")
+    times = whole_array(at, "at")
     if (np.diff(times) <= 0).any():
         row = int(np.flatnonzero(np.diff(times) <= 0)[0]) + 1
         raise DataError(
             f"at: expected strictly ascending times, found {times[row]} after {times[row - 1]} in row {row}"
         )
-    return times.astype(np.int64)
+    return times
 
 
+@checked
 def anticipation_features(
     primary_touches: pl.DataFrame,
     primary_trades: pl.DataFrame,
@@ -247,6 +247,7 @@ def _deviation(when: Times, values: Floats, at: Times, decays: Times) -> Floats:
     return np.where(weight > 0, (sums - gone * (now - values[0])[:, None]) / np.where(weight > 0, weight, 1.0), 0.0)
 
 
+@checked
 def anticipation_outcomes(
     at: Times | pl.Series,
     secondary_touches: pl.DataFrame,
@@ -266,7 +267,8 @@ def anticipation_outcomes(
     """
     venue = _venue(secondary_touches, clock, "secondary")
     times = decision_times(at)
-    assert times is not None
+    if times is None:
+        raise DataError("at: expected times of decision, found none")
     now, known_now = _at(venue, times)
     parts = []
     for ms, horizon in zip(horizons_ms, _nanoseconds("horizons_ms", horizons_ms), strict=True):

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from crossbook.errors import DataError
+from crossbook.study.checks import checked, needed
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -94,6 +97,7 @@ class Surfaces:
         return {level.name: level.scan.crosses() for level in self.levels}
 
 
+@checked
 def receive_only(touches: Sequence[pl.DataFrame], crosses: pl.DataFrame) -> tuple[int, int, int]:
     """Count the crosses that were only there because messages of one venue took longer than those of the other.
 
@@ -104,10 +108,15 @@ def receive_only(touches: Sequence[pl.DataFrame], crosses: pl.DataFrame) -> tupl
 
     Parameters: `touches` of both venues with ``ts_event, ts_recv`` (ns; a ``ts_event`` of 0 is unknown), in order of
     receipt; `crosses` with ``start, end`` (receive clock). Returns how many are there on the receive clock only, how
-    many on both, and of how many no pair of touches has exchange times.
+    many on both, and of how many no pair of touches has exchange times. Raises `DataError` for a missing column or
+    touches of any number of venues but two.
     """
+    if len(touches) != 2:
+        raise DataError(f"touches: expected those of two venues, found {len(touches)}")
+    needed(crosses, ["start", "end"], "crosses")
     parts = []
     for place, frame in enumerate(touches):
+        needed(frame, ["ts_recv", "ts_event"], "touches")
         known = frame.filter(pl.col("ts_recv") != 0).select("ts_event", "ts_recv")
         until = known["ts_event"].shift(-1).fill_null(1 << 62)
         parts.append(known.with_columns(pl.lit(place).alias("place"), until.alias("until")))

@@ -14,7 +14,7 @@ import polars as pl
 
 from crossbook.errors import DataError
 
-__all__ = ["TIMES", "as_frame", "checked", "expected_columns"]
+__all__ = ["TIMES", "as_frame", "as_times", "checked", "checked_with", "expected_columns"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -59,6 +59,11 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     The error is a `DataError` that names function and argument. Whether values make sense together is the function's
     own matter.
     """
+    return checked_with(function, None)
+
+
+def checked_with(function: Callable[P, R], more: Callable[[str, Any, str], Any] | None) -> Callable[P, R]:
+    """`checked`, and then each argument through ``more(name, value, annotation)``."""
     signature = inspect.signature(function)
     scope = getattr(function, "__globals__", {})
     rules: dict[str, str] = {}
@@ -82,6 +87,8 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
                 given[name] = {k: _argument(label, k, v, rules.get(k, ""), scope) for k, v in given[name].items()}
             elif name in rules:
                 given[name] = _argument(label, name, given[name], rules[name], scope)
+                if more is not None:
+                    given[name] = more(name, given[name], rules[name])
         return function(*bound.args, **bound.kwargs)
 
     return call
@@ -157,7 +164,7 @@ def _number(where: str, name: str, value: Any, *, whole: bool) -> float | int:
             raise DataError(f"{where}: expected a whole number, found {value!r}")
         number: float | int = int(value)
         if not -(1 << 63) <= number < 1 << 63:
-            raise DataError(f"{where}: expected a number of 64 bits, found {number:.3g}")
+            raise DataError(f"{where}: expected a number of 64 bits, found one of {int(number).bit_length()}")
     else:
         try:
             number = int(value) if isinstance(value, numbers.Integral) else float(value)  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from crossbook.errors import DataError
+from crossbook.study.checks import checked, needed
 
 __all__ = ["clock_path", "clocks", "impute_times"]
 
@@ -33,6 +34,7 @@ def _per_second(messages: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+@checked
 def clocks(messages: pl.DataFrame) -> pl.DataFrame:
     """Measure receive minus event time per venue: offset and drift.
 
@@ -85,6 +87,7 @@ def _slope(ts: np.ndarray, values: np.ndarray) -> tuple[float, float]:
     return slope, float(np.sqrt(residual @ residual / (len(ts) - 2) / variance))
 
 
+@checked
 def clock_path(messages: pl.DataFrame) -> pl.DataFrame:
     """Give receive minus event time second by second: ``venue, ts`` (ns), ``p05, p50, p95`` in ms, and the fitted line.
 
@@ -101,6 +104,7 @@ def clock_path(messages: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(parts) if parts else seconds.with_columns(pl.lit(None, pl.Float64).alias("offset_fit_ms"))
 
 
+@checked
 def impute_times(quotes: pl.DataFrame, depth: pl.DataFrame) -> pl.DataFrame:
     """Give quotes without an exchange time one, by their update id.
 
@@ -111,8 +115,15 @@ def impute_times(quotes: pl.DataFrame, depth: pl.DataFrame) -> pl.DataFrame:
     times their median interval.
 
     Parameters: `quotes` and `depth` of one instrument with ``sequence, ts_event``. Returns `quotes` with ``ts_event``
-    filled and a column ``imputed``; ids in a hole or outside the depth messages keep 0.
+    filled and a column ``imputed``; ids in a hole or outside the depth messages keep 0. Raises `DataError` for a
+    missing column or ids that are not whole numbers.
     """
+    for frame, what in ((quotes, "quotes"), (depth, "depth")):
+        needed(frame, ["sequence", "ts_event"], what)
+        if not (frame["sequence"].dtype.is_integer() or frame["sequence"].dtype == pl.Null):
+            raise DataError(f"{what}: sequence: expected whole numbers, found {frame['sequence'].dtype}")
+        if frame["sequence"].null_count():
+            raise DataError(f"{what}: sequence: expected whole numbers, found null")
     anchors = depth.filter(pl.col("ts_event") != 0).unique("sequence", keep="first").sort("sequence")
     untimed = quotes["ts_event"] == 0
     if anchors.is_empty() or not untimed.any():

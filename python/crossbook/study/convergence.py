@@ -9,6 +9,7 @@ import polars as pl
 
 from crossbook import _core
 from crossbook.errors import DataError
+from crossbook.study.checks import checked, needed, number_column
 from crossbook.study.ou import SCHEMA as OU_SCHEMA
 from crossbook.study.ou import fit_transitions, observations
 
@@ -25,6 +26,7 @@ __all__ = [
 ]
 
 
+@checked
 def no_arbitrage_band(
     *,
     primary_fee_bp: float,
@@ -53,6 +55,7 @@ def no_arbitrage_band(
     return lower * 1e4, upper * 1e4
 
 
+@checked
 def threshold_basis(
     basis: pl.DataFrame,
     /,
@@ -105,6 +108,7 @@ def threshold_basis(
     return pl.concat(frames)
 
 
+@checked
 def fit_band(basis: pl.DataFrame, /, *, value: str = "basis_bp", tail: float = 0.05, steps: int = 15) -> pl.DataFrame:
     """Find the band from the basis itself: the edges between which it wanders and beyond which it comes back.
 
@@ -115,8 +119,8 @@ def fit_band(basis: pl.DataFrame, /, *, value: str = "basis_bp", tail: float = 0
     (the edges exist only under the alternative: Hansen 1996, Econometrica 64): compare it with that of simulated walks.
     Raises `DataError` as `fit_ou`, or for a `tail` outside of ``(0, 0.5)``.
     """
-    if not 0 < tail < 0.5 or steps < 2:
-        raise DataError(f"expected a tail between 0 and 0.5 and two steps or more, found {tail} and {steps}")
+    if not 0 < tail < 0.5 or not 2 <= steps <= 1000:
+        raise DataError(f"expected a tail between 0 and 0.5 and 2 to 1,000 steps, found {tail} and {steps}")
     times, values = observations(basis, "ts", value)
     start, move, gap = values[:-1], np.diff(values), np.diff(times) / 1e9
     if not move.any():
@@ -165,6 +169,7 @@ def fit_band(basis: pl.DataFrame, /, *, value: str = "basis_bp", tail: float = 0
     )
 
 
+@checked
 def band_excursions(
     basis: pl.DataFrame, /, *, lower_bp: float, upper_bp: float, value: str = "basis_bp"
 ) -> pl.DataFrame:
@@ -212,6 +217,7 @@ def band_excursions(
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
+@checked
 def survival(
     frame: pl.DataFrame, /, *, duration: str = "duration_ms", censored: str = "censored", level: float = 0.95
 ) -> pl.DataFrame:
@@ -269,16 +275,19 @@ def survival(
     return table.with_columns(pl.col("lo", "hi").fill_nan(None))
 
 
+@checked
 def median_survival(curve: pl.DataFrame, /, *, share: float = 0.5) -> tuple[float | None, float | None, float | None]:
     """The time at which a `survival` curve falls to `share`, and its interval (Brookmeyer & Crowley 1982, Biometrics
     38).
 
     The first duration at which ``S ≤ share``; the interval's ends are where ``lo`` and ``hi`` do. Null where a curve
-    never gets there. Raises `DataError` unless `share` lies between 0 and 1.
+    never gets there. Raises `DataError` unless `share` lies between 0 and 1, and for a missing column.
     """
     if not 0 < share < 1:
         raise DataError(f"expected a share between 0 and 1, found {share}")
+    needed(curve, ["survival", "lo", "hi"], "curve")
     duration = curve.columns[0]
+    number_column(curve, duration, "curve", known=True)
 
     def first(column: str) -> float | None:
         # A null end stands for the curve itself once nothing is left.
@@ -288,6 +297,7 @@ def median_survival(curve: pl.DataFrame, /, *, share: float = 0.5) -> tuple[floa
     return first("survival"), first("lo"), first("hi")
 
 
+@checked
 def cross_survival(crosses: pl.DataFrame, /, *, level: float = 0.95) -> pl.DataFrame:
     """`survival` of crosses by ``direction``, and of all together (``direction`` ``all``). Input as `find_crosses`
     gives."""
@@ -301,6 +311,7 @@ def cross_survival(crosses: pl.DataFrame, /, *, level: float = 0.95) -> pl.DataF
     return pl.concat(frames).select("direction", pl.exclude("direction"))
 
 
+@checked
 def shock_path(
     basis: pl.DataFrame,
     /,

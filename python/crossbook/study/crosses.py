@@ -10,6 +10,7 @@ import polars as pl
 
 from crossbook import _core
 from crossbook.errors import DataError
+from crossbook.study.checks import bootstrap, checked, needed, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,6 +38,7 @@ class Crosses:
     """Seconds in which both touches and the fair basis were known."""
 
 
+@checked
 def default_fair_basis(a: Instrument, b: Instrument) -> FairBasis:
     """``none`` where both sides are the same claim, else ``rolling_median``.
 
@@ -47,6 +49,7 @@ def default_fair_basis(a: Instrument, b: Instrument) -> FairBasis:
     return "none" if claims[0] == claims[1] else "rolling_median"
 
 
+@checked
 def find_crosses(
     touches: pl.DataFrame,
     instruments: Sequence[Instrument],
@@ -61,6 +64,9 @@ def find_crosses(
     missing = {"ts", "instrument", "bid", "ask"} - set(touches.columns)
     if missing:
         raise DataError(f"touches: expected columns ts, instrument, bid and ask, missing {sorted(missing)}")
+    touches = touches.with_columns(_whole(touches[name], name) for name in ("instrument", "bid", "ask"))
+    if not touches["instrument"].is_between(0, (1 << 32) - 1).all():
+        raise DataError("touches: instrument: expected 0 or 1, found a row without")
     if len(instruments) != 2:
         raise DataError(f"expected two instruments, found {len(instruments)}")
     names = [instrument.name for instrument in instruments]
@@ -131,6 +137,17 @@ def find_crosses(
     return Crosses(own, free, ladder, observed_ns / 1e9)
 
 
+def _whole(column: pl.Series, name: str) -> pl.Series:
+    """Whole numbers as Int64, null as 0 (of prices: unknown)."""
+    column = numbers(column, "touches")
+    found = column.cast(pl.Int64, strict=False)
+    if (column != found.cast(column.dtype)).any() or found.null_count() > column.null_count():
+        unit = "0 or 1" if name == "instrument" else "whole numbers of the instrument's unit"
+        raise DataError(f"touches: {name}: expected {unit}, found others")
+    return found.fill_null(-1 if name == "instrument" else 0)
+
+
+@checked
 def crosses(
     touches: pl.DataFrame,
     instruments: Sequence[Instrument],
@@ -161,6 +178,7 @@ def crosses(
     return find_crosses(touches, instruments, ladder_bp=(), **options).own  # type: ignore[arg-type]
 
 
+@checked
 def cross_ladder(
     touches: pl.DataFrame,
     instruments: Sequence[Instrument],
@@ -179,6 +197,7 @@ def cross_ladder(
     return find_crosses(touches, instruments, ladder_bp=ladder_bp, **options).ladder  # type: ignore[arg-type]
 
 
+@checked
 def cross_share(
     found: pl.DataFrame,
     basis: pl.DataFrame,
@@ -197,8 +216,15 @@ def cross_share(
     nothing was observed; the interval below two blocks, and where nothing crossed, as resampling nought says nothing.
     """
     warm_up = WARM_UP_S * 1e9 if fair_basis == "rolling_median" else 0.0
+    needed(found, ["start", "end", "direction"], "found")
+    needed(basis, ["ts", "held_ns"], "basis")
     if basis.is_empty():
         return None, None, None
+    if (
+        not basis["held_ns"].dtype.is_integer()
+        or not basis["held_ns"].cast(pl.Int64).fill_null(-1).is_between(0, 1 << 62).all()
+    ):
+        raise DataError("basis: held_ns: expected whole ns of 0 or more")
     origin = int(basis["ts"][0])
 
     def spans(starts: pl.Series, lengths: pl.Series) -> tuple[np.ndarray, np.ndarray]:
@@ -218,8 +244,8 @@ def cross_share(
     share = float(crossed.sum() / observed.sum())
     if observed.size < 2 or not crossed.any():
         return share, None, None
-    draws = np.random.default_rng(seed).integers(0, observed.size, (resamples, observed.size))
-    shares = crossed[draws].sum(axis=1) / observed[draws].sum(axis=1)
+    draws = bootstrap(seed, resamples, observed.size)
+    shares = np.concatenate([crossed[some].sum(axis=1) / observed[some].sum(axis=1) for some in draws])
     lo, hi = np.quantile(shares, [(1 - level) / 2, (1 + level) / 2])
     return share, float(lo), float(hi)
 

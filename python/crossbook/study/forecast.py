@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from crossbook.errors import DataError
 from crossbook.study.anticipation import TARGETS
+from crossbook.study.checks import LONGEST_MS, checked, number_column, whole_array
 from crossbook.study.forecasters import Ridge, platt
 from crossbook.study.series import Floats, Times
 
@@ -45,6 +46,7 @@ class Split(NamedTuple):
     last: int
 
 
+@checked
 def purged_splits(
     ts: Times | pl.Series,
     /,
@@ -63,7 +65,7 @@ def purged_splits(
 
     Raises `DataError` where a fold would be left with fewer than 50 training rows or no row to forecast.
     """
-    times = np.asarray(ts, dtype=np.int64)
+    times = whole_array(ts, "ts")
     if not (0 < horizon_ms < math.inf and folds >= 1 and 0 < first_share < 1 and 0 <= embargo_ms < math.inf):
         raise DataError(
             "expected horizon_ms above 0, 1 fold or more, first_share between 0 and 1 and embargo_ms of 0 or more, "
@@ -86,6 +88,7 @@ def purged_splits(
     return splits
 
 
+@checked
 def walk_forward(
     features: pl.DataFrame,
     outcomes: pl.DataFrame,
@@ -140,7 +143,7 @@ def walk_forward(
     times = joined["ts"].to_numpy()
     if joined["ts"].n_unique() < joined.height:
         raise DataError("expected each ts once in features and once per horizon in outcomes")
-    x = joined.select(pl.col(names).cast(pl.Float64)).to_numpy()
+    x = pl.DataFrame([number_column(joined, name, "features").cast(pl.Float64) for name in names]).to_numpy()
     y = joined["outcome"].cast(pl.Float64).to_numpy()
     for name, column in [*zip(names, x.T, strict=True), ("outcome", y)]:
         if not np.isfinite(column).all():
@@ -324,13 +327,25 @@ SCORES = [
 ]
 
 
+def horizon_of(forecasts: pl.DataFrame) -> float:
+    """The one horizon of forecasts in ms, 1 of none. Raises `DataError` unless there is one above 0."""
+    column = forecasts["horizon_ms"]
+    if column.null_count() or not (column.dtype.is_numeric() or column.is_empty()):
+        raise DataError("forecasts: horizon_ms: expected numbers above 0, found null")
+    if column.n_unique() > 1:
+        raise DataError(f"forecasts: expected one horizon, found {sorted(column.unique().to_list())}")
+    horizon = float(column[0]) if column.len() else 1.0
+    if not 1e-6 <= horizon <= LONGEST_MS:
+        raise DataError(f"forecasts: horizon_ms: expected a horizon above 0 ms, up to 31 years, found {horizon} ms")
+    return horizon
+
+
 def _checked(forecasts: pl.DataFrame, block_s: float, level: float) -> tuple[pl.DataFrame, Blocks]:
     if missing := set(FORECASTS) - set(forecasts.columns):
         raise DataError(f"forecasts: missing columns {sorted(missing)}")
     if not (0 < block_s < 1e9 and 0 < level < 1):
         raise DataError(f"expected block_s above 0 and a level between 0 and 1, found {block_s} and {level}")
-    if forecasts["horizon_ms"].n_unique() > 1:
-        raise DataError(f"forecasts: expected one horizon, found {sorted(forecasts['horizon_ms'].unique().to_list())}")
+    horizon_of(forecasts)
     rows = forecasts.sort("ts")
     needed = rows.select("outcome", "forecast", "null_forecast")
     if not rows.is_empty() and not needed.select(pl.all().is_finite().fill_null(False).all()).row(0) == (True,) * 3:
@@ -341,6 +356,7 @@ def _checked(forecasts: pl.DataFrame, block_s: float, level: float) -> tuple[pl.
     return rows, Blocks(rows["ts"].to_numpy(), length, level)
 
 
+@checked
 def forecast_scores(forecasts: pl.DataFrame, /, *, block_s: float = 10.0, level: float = 0.95) -> pl.DataFrame:
     """How good the forecasts of `walk_forward` were, out of sample: one row.
 
@@ -437,6 +453,7 @@ RELIABILITY = {
 }
 
 
+@checked
 def reliability(
     forecasts: pl.DataFrame, /, *, bins: int = 10, block_s: float = 10.0, level: float = 0.95
 ) -> pl.DataFrame:

@@ -10,6 +10,7 @@ import polars as pl
 
 from crossbook import _core
 from crossbook.errors import DataError
+from crossbook.study.checks import checked, float_array
 from crossbook.study.series import Clock, Floats, Times, on_clock
 
 if TYPE_CHECKING:
@@ -129,9 +130,9 @@ class HawkesFit:
 
 
 def _vectors(baseline: ArrayLike, adjacency: ArrayLike, decays: ArrayLike) -> tuple[Floats, Floats, Floats]:
-    mu = np.atleast_1d(np.asarray(baseline, dtype=np.float64))
-    beta = np.atleast_1d(np.asarray(decays, dtype=np.float64))
-    alpha = np.asarray(adjacency, dtype=np.float64)
+    mu = np.atleast_1d(float_array(baseline, "baseline"))
+    beta = np.atleast_1d(float_array(decays, "decays"))
+    alpha = float_array(adjacency, "adjacency")
     if mu.ndim != 1 or beta.ndim != 1 or alpha.size != mu.size**2 * beta.size:
         raise DataError(
             "expected a baseline [types], an adjacency [types, types, components] and decays [components], found "
@@ -140,6 +141,7 @@ def _vectors(baseline: ArrayLike, adjacency: ArrayLike, decays: ArrayLike) -> tu
     return np.ascontiguousarray(mu), np.ascontiguousarray(alpha).ravel(), np.ascontiguousarray(beta)
 
 
+@checked
 def hawkes_log_likelihood(
     events: Mapping[str, pl.DataFrame],
     /,
@@ -162,6 +164,7 @@ def hawkes_log_likelihood(
     return data.kernel.log_likelihood(*_vectors(baseline, adjacency, decays))
 
 
+@checked
 def fit_hawkes(
     events: Mapping[str, pl.DataFrame],
     /,
@@ -300,7 +303,11 @@ def _describe(
             "at_bound": ~free,
         },
         schema_overrides={"target": pl.String, "source": pl.String, "component": pl.Int64},
-    ).with_columns(pl.col("se", "lo", "hi", "se_fisher").fill_nan(None))
+    ).with_columns(
+        # So wide an interval that its end is no number has none.
+        pl.when(pl.col(name).is_finite()).then(pl.col(name)).alias(name)
+        for name in ("se", "lo", "hi", "se_fisher")
+    )
 
     matrix = adjacency.sum(axis=2)
     known = np.nan_to_num(covariance)
@@ -364,6 +371,7 @@ def _inverse(matrix: Floats, free: np.ndarray) -> Floats:
     return found
 
 
+@checked
 def simulate_hawkes(
     *,
     baseline: ArrayLike,
@@ -393,6 +401,8 @@ def simulate_hawkes(
         raise DataError(f'method {method!r}: expected "exact" or "thinning"')
     if (count is None) == (seconds is None) or (count or 0) < 0 or not 0 <= (seconds or 0.0) < 1e9:
         raise DataError(f"expected either a count or seconds from 0 to 1e9, found {count} and {seconds}")
+    if limit < 0:
+        raise DataError(f"limit: expected 0 or more, found {limit}")
     end = None if seconds is None else int(seconds * 1e9)
     times, types = _core.hawkes_simulate(
         *vectors, seed=seed, count=count, end=end, limit=limit, thinning=method == "thinning"
@@ -407,6 +417,7 @@ def simulate_hawkes(
     return found
 
 
+@checked
 def hawkes_intensity(fit: HawkesFit, /) -> pl.DataFrame:
     """The intensities just before each event: ``ts, type`` and a column a type, per second."""
     found = fit.observed.kernel.intensities(*fit.vectors)
@@ -414,6 +425,7 @@ def hawkes_intensity(fit: HawkesFit, /) -> pl.DataFrame:
     return _stamped(fit).with_columns(**columns)
 
 
+@checked
 def hawkes_residuals(fit: HawkesFit, /) -> pl.DataFrame:
     """The residuals of the time change, ``ts, type, residual``: ``∫ λ_i`` since the event of that type before.
 
@@ -428,6 +440,7 @@ def _stamped(fit: HawkesFit) -> pl.DataFrame:
     return pl.DataFrame({"ts": fit.observed.times, "type": names.gather(pl.Series(fit.observed.types))})
 
 
+@checked
 def hawkes_test(fit: HawkesFit, /, *, lags: int = 20) -> pl.DataFrame:
     """Test the residuals of each type: are they exponential of mean 1, and independent?
 
@@ -476,6 +489,7 @@ def hawkes_test(fit: HawkesFit, /, *, lags: int = 20) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
+@checked
 def hawkes_forecast(fit: HawkesFit, /, *, horizons_ms: Sequence[float] = (10, 100, 1000, 10_000)) -> pl.DataFrame:
     """Forecast from the end of the fitted interval: intensity, count and the chance of silence, by type and horizon.
 

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from crossbook.errors import DataError
+from crossbook.study.checks import checked, number_column
 from crossbook.study.projections import observed
 from crossbook.study.resilience import expanded_tails
 from crossbook.study.series import Clock, on_clock
@@ -37,6 +38,7 @@ def _timed(messages: pl.DataFrame, extra: Sequence[str] = ()) -> pl.DataFrame:
     return messages.select(names)
 
 
+@checked
 def venue_delays(messages: pl.DataFrame, /) -> pl.DataFrame:
     """Delay (receive clock less exchange clock) and jitter of every venue.
 
@@ -65,6 +67,7 @@ def venue_delays(messages: pl.DataFrame, /) -> pl.DataFrame:
     )
 
 
+@checked
 def publication_grid(messages: pl.DataFrame, /, *, clock: Clock = "event") -> pl.DataFrame:
     """The interval at which a stream is published, if it is batched: found from the spacing of its times.
 
@@ -116,6 +119,7 @@ def publication_grid(messages: pl.DataFrame, /, *, clock: Clock = "event") -> pl
     return pl.DataFrame(table, schema=schema | {"batched": pl.Boolean})
 
 
+@checked
 def connectivity(
     messages: pl.DataFrame, /, *, gaps: pl.DataFrame | None = None, window_s: float = 10.0, silence_ms: float = 1000.0
 ) -> pl.DataFrame:
@@ -179,6 +183,7 @@ def connectivity(
     )
 
 
+@checked
 def latency_at(
     events: pl.DataFrame, messages: pl.DataFrame, /, *, venue: str, prefix: str, clock: Clock = "recv"
 ) -> pl.DataFrame:
@@ -219,6 +224,7 @@ def latency_at(
     return joined.drop("second", "row", "ts")
 
 
+@checked
 def response_on_latency(
     events: pl.DataFrame,
     series: pl.DataFrame,
@@ -262,7 +268,9 @@ def response_on_latency(
         raise DataError("expected 0 < step_ms <= horizon_ms, block_s above 0, 0 < level < 1 and 20 resamples or more")
     if not regressors:
         raise DataError("expected one regressor or more")
+    series = series.with_columns(number_column(series, value, "series"))
     times, values = observed(series, value, clock, "log_bp")
+    events = events.with_columns(number_column(events, name, "events") for name in names)
     at = on_clock(events, clock).drop_nulls(names).filter(pl.col(sign) != 0)
     when = at["ts"].to_numpy()
     step, horizon = round(step_ms * MS), round(horizon_ms * MS) // round(step_ms * MS) * round(step_ms * MS)
@@ -305,8 +313,10 @@ def response_on_latency(
         raise DataError(f"expected regressors that vary in most blocks, found {', '.join(regressors)}")
     beta = np.linalg.solve(left[solvable], right[solvable])
     s, a = beta[:, :, 0], beta[:, :, 1]
-    speed = a[:, :1] / s[:, :1]
-    slower = (a[:, 1:] - speed * s[:, 1:]) / s[:, :1] / deviation
+    # Where the size is 0 there is no speed, and none is given.
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        speed = a[:, :1] / s[:, :1]
+        slower = (a[:, 1:] - speed * s[:, 1:]) / s[:, :1] / deviation
     tails = expanded_tails(level, blocks)
     rows = []
     lo, hi = np.quantile(s[1:, 0], tails)

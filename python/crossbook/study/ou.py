@@ -10,6 +10,8 @@ import polars as pl
 
 from crossbook import _core
 from crossbook.errors import DataError
+from crossbook.study.checks import checked, number_column, whole_array
+from crossbook.study.checks import times as whole_times
 
 if TYPE_CHECKING:
     from crossbook.study.series import Floats
@@ -35,6 +37,7 @@ SCHEMA = {
 }
 
 
+@checked
 def fit_ou(
     frame: pl.DataFrame, /, *, time: str = "ts", value: str = "basis_bp", mean: float | None = None, level: float = 0.95
 ) -> pl.DataFrame:
@@ -67,10 +70,10 @@ def observations(frame: pl.DataFrame, time: str, value: str) -> tuple[np.ndarray
     """Columns as the kernels take them: strictly ascending times, finite values."""
     if missing := {time, value} - set(frame.columns):
         raise DataError(f"expected columns {time} and {value}, missing {sorted(missing)}")
-    rows = frame.select(
-        pl.col(time).cast(pl.Int64).alias("t"), pl.col(value).cast(pl.Float64).fill_nan(None).alias("v")
-    )
-    rows = rows.drop_nulls()
+    if frame[time].dtype != pl.Null and frame[time].null_count():
+        frame = frame.filter(pl.col(time).is_not_null())
+    moments, found = whole_times(frame[time], "observations"), number_column(frame, value, "observations")
+    rows = pl.DataFrame({"t": moments, "v": found.cast(pl.Float64)}).drop_nulls()
     if not rows["t"].is_sorted():
         raise DataError(f"expected ascending times in {time}")
     rows = rows.unique("t", keep="last", maintain_order=True)
@@ -146,6 +149,7 @@ def fit_transitions(rows: _core.OuTransitions, /, *, mean: float | None = None, 
     return pl.DataFrame([row], schema=SCHEMA)
 
 
+@checked
 def simulate_ou(
     times: np.ndarray, /, *, speed: float, mean: float, sigma: float, first: float | None = None, seed: int = 0
 ) -> pl.DataFrame:
@@ -157,9 +161,40 @@ def simulate_ou(
         raise DataError(f"expected a positive speed and sigma, found {speed} and {sigma}")
     if first is None:
         first = mean + float(np.random.default_rng(seed).standard_normal()) * sigma / math.sqrt(2 * speed)
-    times = np.ascontiguousarray(times, dtype=np.int64)
+    times = whole_array(times, "times")
     values = _core.ou_simulate(times, first, speed=speed, mean=mean, variance=sigma**2, seed=seed)
     return pl.DataFrame({"ts": times, "value": values})
+
+
+def _level(k: float, cost: float, unit: float) -> float:
+    """The `y` above 0 at which ``y - √2 dawsn(y / √2) = k``."""
+    from scipy.optimize import brentq
+    from scipy.special import dawsn
+
+    if k > 60:
+        raise DataError(f"expected a cost that the process ever covers, found {cost} against a deviation of {unit}")
+
+    def gap(y: float) -> float:
+        # Σ_{n>0} (-1)^(n+1) y^(2n+1) / (2n+1)!!, where the difference of two like numbers would have no digits left.
+        if y < 0.1:
+            return float(y**3 / 3 * (1 - y**2 / 5 * (1 - y**2 / 7 * (1 - y**2 / 9 * (1 - y**2 / 11)))) - k)
+        return float(y - math.sqrt(2) * dawsn(y / math.sqrt(2)) - k)
+
+    least = (3 * k) ** (1 / 3)
+    if least < 1e-6:
+        return float(least * (1 + least**2 / 15))
+    return float(brentq(gap, least * (1 - 1e-12), k + 2.0, xtol=1e-15 * least, rtol=1e-14))
+
+
+def _cycle(scale: float, y: float, cost: float, unit: float) -> float:
+    """``scale · erfi(y)``, an expected length."""
+    from scipy.special import erfi
+
+    # Past y = 26 erfi overflows: a cycle longer than any life.
+    cycle = scale * float(erfi(y))
+    if not 0 < cycle < math.inf:
+        raise DataError(f"expected a cost that the process ever covers, found {cost} against a deviation of {unit}")
+    return cycle
 
 
 def _check(speed: float, sigma: float, cost: float, mean: float) -> None:
@@ -170,6 +205,7 @@ def _check(speed: float, sigma: float, cost: float, mean: float) -> None:
         )
 
 
+@checked
 def bertram(*, mean: float, speed: float, sigma: float, cost: float) -> pl.DataFrame:
     """The entry and exit that earn most per unit of time on ``dX = θ (m - X) dt + σ dW``: Bertram's rule.
 
@@ -182,29 +218,21 @@ def bertram(*, mean: float, speed: float, sigma: float, cost: float) -> pl.DataF
     be traded at, at once and in the size wanted. Raises `DataError` for parameters out of range.
     Bertram (2010), "Analytic solutions for optimal statistical arbitrage trading", Physica A 389.
     """
-    from scipy.optimize import brentq
-    from scipy.special import dawsn, erfi
-
     _check(speed, sigma, cost, mean)
     if cost == 0:
         raise DataError("expected a cost above 0: without one the best is to trade ever faster for ever less")
     unit = sigma / math.sqrt(speed)
 
     # In units of σ/√θ, y = -a > 0 and k = cost / unit: (2y - k) = √π erfi(y) e^(-y²) = 2 dawsn(y).
-    def gap(y: float) -> float:
-        return float(2 * y - cost / unit - 2 * dawsn(y))
-
-    y = float(brentq(gap, 0.0, cost / unit + 2.0, xtol=1e-15, rtol=1e-14))
-    # Past y = 26 erfi overflows: a cycle longer than any life.
-    cycle = 2 * math.pi / speed * float(erfi(y))
-    if not math.isfinite(cycle):
-        raise DataError(f"expected a cost that the process ever covers, found {cost} against a deviation of {unit}")
+    y = _level(cost / unit * math.sqrt(2) / 2, cost, unit) / math.sqrt(2)
+    cycle = _cycle(2 * math.pi / speed, y, cost, unit)
     a = y * unit
     return pl.DataFrame(
         {"entry": [mean - a], "exit": [mean + a], "cycle": [cycle], "return": [(2 * a - cost) / cycle], "cost": [cost]}
     )
 
 
+@checked
 def zeng_lee(
     *, mean: float, speed: float, sigma: float, cost: float, rule: Literal["conventional", "new"] = "new"
 ) -> pl.DataFrame:
@@ -221,9 +249,6 @@ def zeng_lee(
     ``cost``. Raises `DataError` for parameters out of range.
     Zeng & Lee (2014), "Pairs trading: optimal thresholds and profitability", Quantitative Finance 14(11).
     """
-    from scipy.optimize import brentq
-    from scipy.special import dawsn, erfi
-
     _check(speed, sigma, cost, mean)
     if rule not in ("conventional", "new"):
         raise DataError(f'rule {rule!r}: expected "conventional" or "new"')
@@ -234,13 +259,8 @@ def zeng_lee(
     k = cost / unit / legs
 
     # d/dy of (y - k) / erfi(y/√2) is 0 where (y - k) √(2/π) e^(y²/2) = erfi(y/√2), that is y - k = √2 dawsn(y/√2).
-    def gap(y: float) -> float:
-        return float(y - k - math.sqrt(2) * dawsn(y / math.sqrt(2)))
-
-    y = float(brentq(gap, 0.0, k + 2.0, xtol=1e-15, rtol=1e-14))
-    cycle = legs * math.pi / (2 * speed) * float(erfi(y / math.sqrt(2)))
-    if not math.isfinite(cycle):
-        raise DataError(f"expected a cost that the process ever covers, found {cost} against a deviation of {unit}")
+    y = _level(k, cost, unit)
+    cycle = _cycle(legs * math.pi / (2 * speed), y / math.sqrt(2), cost, unit)
     a = y * unit
     close_short, close_long = (mean, mean) if rule == "conventional" else (mean - a, mean + a)
     return pl.DataFrame(

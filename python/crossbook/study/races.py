@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from crossbook.errors import DataError
+from crossbook.study.checks import checked, floats, needed
 from crossbook.study.prevailing import prevailing_quotes
 from crossbook.study.response import aggressor_orders, touch_flow
 from crossbook.study.series import Clock, on_clock
@@ -40,6 +41,7 @@ RACES = {
 }
 
 
+@checked
 def race_messages(quotes: pl.DataFrame, trades: pl.DataFrame, /, *, clock: Clock = "recv") -> pl.DataFrame:
     """Messages of a race as far as public data shows them: aggressor orders and cancellations at the touch.
 
@@ -48,6 +50,11 @@ def race_messages(quotes: pl.DataFrame, trades: pl.DataFrame, /, *, clock: Clock
     ``ts, side`` (+1: buys, or cancels an offer), ``price, kind ("take", "cancel"), success`` (always true), ``size``.
     Parameters and errors as in `crossbook.study.touch_flow`.
     """
+    both_sides = ("bid", "ask", "bid_size", "ask_size")
+    needed(quotes, ["ts_recv", "ts_event", *both_sides], "quotes")
+    needed(trades, ["ts_recv", "ts_event", "side", "price", "size"], "trades")
+    quotes = quotes.with_columns(pl.col(both_sides).cast(pl.Float64))
+    trades = trades.filter(pl.col("size") > 0).with_columns(pl.col("price", "size").cast(pl.Float64))
     takes = on_clock(aggressor_orders(trades), clock).filter(pl.col("side") != 0)
     takes = takes.select("ts", pl.col("side").cast(pl.Int8), "price", kind=pl.lit("take"), size=pl.col("size"))
     flow = on_clock(touch_flow(quotes, trades, clock=clock).filter(pl.col("kind") == "cancel"), clock)
@@ -57,6 +64,7 @@ def race_messages(quotes: pl.DataFrame, trades: pl.DataFrame, /, *, clock: Clock
     return both.with_columns(success=pl.lit(True))
 
 
+@checked
 def find_races(
     messages: pl.DataFrame,
     /,
@@ -98,6 +106,9 @@ def find_races(
         raise DataError("messages: expected ascending times in ts")
     if not messages["kind"].is_in(["take", "cancel"]).all():
         raise DataError('messages: expected kinds "take" and "cancel"')
+    messages = floats(messages, ["price", "size"], "messages")
+    if not messages["side"].dtype.is_numeric() or not messages["side"].is_in([1, -1]).all():
+        raise DataError("messages: side: expected 1 (takes or cancels an offer) or -1 (a bid)")
     named = "participant" in messages.columns
     horizon = int(horizon_us * 1e3)
     rows = []
@@ -154,6 +165,7 @@ def find_races(
     return found
 
 
+@checked
 def race_summary(
     races: pl.DataFrame, /, *, traded_notional: float | None = None, seconds: float | None = None
 ) -> pl.DataFrame:
@@ -161,12 +173,17 @@ def race_summary(
     ``takes_share`` (of messages), ``won_by_take`` (share of races whose first success took), ``profit`` (sum of what is
     known), ``profit_bp`` (median), ``latency_tax_bp`` (``1e4 · Σ profit / traded_notional``: Aquilina, Budish &
     O'Neill's latency arbitrage tax, over all trading, not only in races). Null what is unknown; `traded_notional` in
-    quote currency and `seconds` observed, both of the whole data. Raises `DataError` unless these are positive.
+    quote currency and `seconds` observed, both of the whole data. Raises `DataError` unless these are positive,
+    for a missing column and for counts that are none.
     """
     if missing := set(RACES) - set(races.columns):
         raise DataError(f"races: missing columns {sorted(missing)}")
     if any(value is not None and not 0 < value < math.inf for value in (traded_notional, seconds)):
         raise DataError(f"expected positive traded_notional and seconds, found {traded_notional} and {seconds}")
+    counts = ["messages", "takes"]
+    races = floats(races, counts, "races")
+    if not (races["messages"] > 0).all() or not races["takes"].is_between(0, races["messages"]).all():
+        raise DataError("races: expected messages above 0 and takes of 0 to as many, as find_races gives them")
     some = races.height > 0
     profits = races["profit"].drop_nulls()
     profit = float(profits.sum()) if profits.len() else None
@@ -202,6 +219,7 @@ def _held(mids: tuple[np.ndarray, np.ndarray], at: np.ndarray) -> np.ndarray:
     return np.where((row >= 0) & (at <= times[-1]), values[np.maximum(row, 0)], np.nan)
 
 
+@checked
 def adverse_selection(
     trades: pl.DataFrame,
     quotes: pl.DataFrame,
@@ -261,8 +279,11 @@ def adverse_selection(
             if count >= 6:
                 totals = np.bincount(group, weight, count)
                 sums = np.column_stack([np.bincount(group, weight * parts[:, k], count) for k in range(3)])
-                draws = rng.integers(0, count, (resamples, count))
-                found = sums[draws].sum(axis=1) / totals[draws].sum(axis=1)[:, None]
+                some = max(1, (1 << 22) // count)
+                found = np.empty((resamples, 3))
+                for begin in range(0, resamples, some):
+                    draws = rng.integers(0, count, (min(some, resamples - begin), count))
+                    found[begin : begin + some] = sums[draws].sum(axis=1) / totals[draws].sum(axis=1)[:, None]
                 lo, hi = np.quantile(found, tails, axis=0)
                 ends = [(float(a), float(b)) for a, b in zip(lo, hi, strict=True)]
         for name, mean, (low, high) in zip(names, means, ends, strict=True):

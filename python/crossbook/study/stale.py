@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from crossbook.errors import DataError
+from crossbook.study.checks import checked, needed, number_column
 from crossbook.study.projections import observed
 from crossbook.study.series import Clock, Floats, Times, on_clock
 
@@ -16,6 +17,7 @@ __all__ = ["stale_effect", "stale_windows"]
 MS = 1e6
 
 
+@checked
 def stale_windows(
     messages: pl.DataFrame,
     /,
@@ -47,7 +49,7 @@ def stale_windows(
         if missing := {"ts_recv", "until"} - set(gaps.columns):
             raise DataError(f"gaps: missing columns {sorted(missing)}")
         last = int(times[-1]) if times.size else 0
-        for start, until in gaps.select("ts_recv", "until").iter_rows():
+        for start, until in gaps.filter(pl.col("ts_recv") != 0).select("ts_recv", "until").iter_rows():
             found.append((start, last if until is None else until, "gap"))
     if touches is not None:
         if missing := {"bid", "ask"} - set(touches.columns):
@@ -74,6 +76,7 @@ def stale_windows(
     return table.with_columns(duration_ms=(pl.col("end") - pl.col("start")) / MS)
 
 
+@checked
 def stale_effect(
     windows: pl.DataFrame,
     touches: pl.DataFrame,
@@ -91,13 +94,13 @@ def stale_effect(
 ) -> pl.DataFrame:
     """What a venue does in stale windows of the other, against windows like them.
 
-    Of each window four measures of the secondary, and the same over `before_ms` before it began: ``move_bp`` (`1e4 |ln
-    mid_end / mid_start|`), ``spread_bp`` (mean by time), ``quotes`` (changes of the touch a second), ``volume`` (traded
-    a second). The controls of a window: of starts every `every_ms` within `within_s` of it, `matches` whose `before_ms`
-    went most like its own (nearest in the three measures that are not prices' directions, `log(1 + x)` over their
-    deviations), of the same length, neither they nor what went before them touching a stale window. Nearest-neighbour
-    matching: Abadie & Imbens (2006), "Large sample properties of matching estimators", Econometrica 74(1), without
-    their bias correction: ``before`` says how well it balanced, and an effect there is what matching did not remove.
+    Of each window four measures of the secondary, and the same over `before_ms` before it began: ``move_bp`` (`1e4
+    |ln mid_end / mid_start|`), ``spread_bp`` (mean by time), ``quotes`` (changes of the touch a second), ``volume``
+    (traded a second). The controls of a window: of starts every `every_ms` within `within_s` of it, `matches` whose
+    `before_ms` went most like its own (nearest in the four measures, `sign(x) log(1 + |x|)` over their deviations),
+    of the same length, neither they nor what went before them touching a stale window. Nearest-neighbour matching:
+    Abadie & Imbens (2006), "Large sample properties of matching estimators", Econometrica 74(1), without their bias
+    correction: ``before`` says how well it balanced, and an effect there is what matching did not remove.
 
     The interval is Student's t for the difference of the two means, clustered by blocks of `block_s` seconds in which
     windows and controls lie, so that a control that serves many windows counts as often. That a window and its controls
@@ -116,6 +119,9 @@ def stale_effect(
     options = (before_ms, within_s, every_ms, longest_ms, block_s)
     if not all(0 < x < 1e12 for x in options) or matches < 1 or not 0 < level < 1:
         raise DataError("expected lengths above 0, matches of 1 or more and a level between 0 and 1")
+    for name in ("mid", "spread_bp"):
+        number_column(touches, name, "touches")
+    needed(trades, ["size"], "trades")
     view = _View(touches, trades, clock)
     before, every = round(before_ms * MS), round(every_ms * MS)
     begins = windows["start"].to_numpy().astype(np.int64)
@@ -128,8 +134,8 @@ def stale_effect(
     went = view.measures(grid - before, grid) if grid.size else np.empty((0, 4))
     mine = view.measures(begins[covered] - before, begins[covered])
     during = view.measures(begins[covered], ends[covered])
-    like = np.log1p(went)
-    scale = like.std(axis=0)
+    like = _compressed(went)
+    scale = like.std(axis=0) if grid.size else np.ones(len(_MEASURES))
     scale[scale == 0] = 1.0
 
     def clear(start: Times, stop: Times) -> np.ndarray:
@@ -147,7 +153,7 @@ def stale_effect(
         near = near[clear(grid[near] - before, grid[near] + length) & (grid[near] + length <= view.last)]
         if near.size < matches:
             continue
-        distance = (((like[near] - np.log1p(mine[k])) / scale) ** 2).sum(axis=1)
+        distance = (((like[near] - _compressed(mine[k])) / scale) ** 2).sum(axis=1)
         best = near[np.argsort(distance, kind="stable")[:matches]]
         kept.append(k)
         used.append(grid[best])
@@ -178,6 +184,11 @@ def stale_effect(
 
 
 _MEASURES = ("move_bp", "spread_bp", "quotes", "volume")
+
+
+def _compressed(values: Floats) -> Floats:
+    """Logarithms that a spread below 0 has too: touches of one venue may cross for a moment."""
+    return np.asarray(np.sign(values) * np.log1p(np.abs(values)))
 
 
 class _View:

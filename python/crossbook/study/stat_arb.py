@@ -12,6 +12,7 @@ import polars as pl
 
 from crossbook import _core
 from crossbook.errors import DataError
+from crossbook.study.checks import bootstrap, checked, floats, number_column
 from crossbook.study.series import Clock, Floats, Times, on_clock
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["backtest_pair", "backtest_summary", "engle_granger", "johansen", "kalman_hedge", "sample_pair"]
 
 
+@checked
 def sample_pair(
     primary: pl.DataFrame,
     secondary: pl.DataFrame,
@@ -68,7 +70,7 @@ def _columns(pair: pl.DataFrame, least: int) -> tuple[Floats, Floats]:
     """The two columns of a sampled pair, checked."""
     if missing := {"primary", "secondary"} - set(pair.columns):
         raise DataError(f"expected columns primary and secondary, missing {sorted(missing)}")
-    x, y = (pair[name].cast(pl.Float64).to_numpy() for name in ("primary", "secondary"))
+    x, y = (number_column(pair, c, "pair").cast(pl.Float64).to_numpy() for c in ("primary", "secondary"))
     if x.size < least:
         raise DataError(f"expected at least {least} observations, found {x.size}")
     for name, values in (("primary", x), ("secondary", y)):
@@ -79,6 +81,7 @@ def _columns(pair: pl.DataFrame, least: int) -> tuple[Floats, Floats]:
     return x, y
 
 
+@checked
 def engle_granger(pair: pl.DataFrame, /, *, lags: int | None = None) -> pl.DataFrame:
     """Test whether two series are cointegrated, and at what ratio: Engle and Granger's two steps, both ways round.
 
@@ -92,6 +95,8 @@ def engle_granger(pair: pl.DataFrame, /, *, lags: int | None = None) -> pl.DataF
     from statsmodels.tsa.stattools import coint
 
     x, y = _columns(pair, 20)
+    if lags is not None and not 0 <= lags <= x.size // 2 - 3:
+        raise DataError(f"lags: expected 0 to {x.size // 2 - 3} for {x.size} observations, found {lags}")
     rows = []
     for name, left, right in (("secondary", y, x), ("primary", x, y)):
         slope, intercept = np.polyfit(right - right.mean(), left, 1)
@@ -109,6 +114,7 @@ def engle_granger(pair: pl.DataFrame, /, *, lags: int | None = None) -> pl.DataF
     return pl.DataFrame(rows, schema=schema, orient="row").with_columns(observations=pl.lit(x.size, pl.Int64))
 
 
+@checked
 def johansen(
     pair: pl.DataFrame, /, *, lags: int = 1, trend: Literal["none", "constant", "linear"] = "constant"
 ) -> pl.DataFrame:
@@ -144,6 +150,7 @@ def johansen(
     )
 
 
+@checked
 def kalman_hedge(
     pair: pl.DataFrame,
     /,
@@ -269,6 +276,7 @@ class _Touches:
         return int(self._next[later]) if later < self._next.size else None
 
 
+@checked
 def backtest_pair(
     primary: pl.DataFrame,
     secondary: pl.DataFrame,
@@ -434,6 +442,7 @@ def _result(
     return {**parts, "net_bp": (gross - crossing - fees) * 1e4, "available": available}
 
 
+@checked
 def backtest_summary(
     trades: pl.DataFrame, /, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> pl.DataFrame:
@@ -444,13 +453,14 @@ def backtest_summary(
     """
     if missing := set(TRADES) - set(trades.columns):
         raise DataError(f"trades: missing columns {sorted(missing)}")
+    trades = floats(trades, ["net_bp", "hold_ms", "gross_bp", "crossing_bp", "fees_bp"], "trades")
     net = trades["net_bp"].to_numpy()
     mean = lo = hi = hits = hold = None
     if net.size:
         mean, hits, hold = float(net.mean()), float((net > 0).mean()), float(np.median(trades["hold_ms"].to_numpy()))
     if net.size > 1:
-        draws = np.random.default_rng(seed).integers(0, net.size, (resamples, net.size))
-        lo, hi = (float(q) for q in np.quantile(net[draws].mean(axis=1), [(1 - level) / 2, (1 + level) / 2]))
+        means = np.concatenate([net[draws].mean(axis=1) for draws in bootstrap(seed, resamples, net.size)])
+        lo, hi = (float(q) for q in np.quantile(means, [(1 - level) / 2, (1 + level) / 2]))
     path = np.concatenate([[0.0], np.cumsum(net)])
     row = {
         "trades": net.size,
