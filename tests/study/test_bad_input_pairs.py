@@ -73,7 +73,21 @@ BASIS = study.basis(A, B)
 SELL = {"periods": 4, "horizon": 1.0, "volatility": 0.5, "permanent": 1e-6, "temporary": 1e-5}
 
 
+PLAIN = pl.DataFrame({"time": AT["ts_recv"] // NS, "price": AT["price"], "size": AT["size"], "side": AT["side"]})
+NBBO = pl.DataFrame(
+    {
+        "date": ["2024-01-02"] * 20,
+        "time": [f"9:30:{second:02}.5" for second in range(20)],
+        "bid": A["bid"].head(20),
+        "ofr": A["ask"].head(20),
+        "bidsiz": A["bid_size"].head(20),
+        "ofrsiz": A["ask_size"].head(20),
+    }
+)
+
 CASES = [
+    Case(study.market_table, (PLAIN,)),
+    Case(study.market_table, (NBBO,), {"date": "date", "time": "time", "zone": "America/New_York"}),
     Case(study.lead_lag, PAIR, SMALL),
     Case(study.lead_lag_summary, PAIR, SMALL),
     Case(lead_lag_both, PAIR, SMALL),

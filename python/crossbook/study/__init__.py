@@ -78,6 +78,7 @@ from crossbook.study.stat_arb import (
     sample_pair,
 )
 from crossbook.study.study import Study
+from crossbook.study.tables import market_table
 from crossbook.study.twin import Twins, against_twin, feedback_twin
 from crossbook.study.vecm import Var, Vecm, cointegration, lag_order, var, vecm
 from crossbook.study.vpin import vpin
@@ -167,6 +168,7 @@ __all__ = [
     "lead_lag_steps",
     "lead_lag_summary",
     "local_projections",
+    "market_table",
     "median_survival",
     "micro_price",
     "mid_moves",

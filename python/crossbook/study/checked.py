@@ -194,6 +194,19 @@ def as_frame(value: Any, where: str) -> pl.DataFrame:
     sizes that are infinite, sizes below 0, or times that no Int64 of ns holds (1678 to 2261); text and seconds are
     turned into times by `market_table`.
     """
+    value = as_table(value, where)
+    schema = value.schema
+    changed = [as_times(value[n], f"{where}: {n}") for n in TIMES if n in schema and schema[n] != pl.Int64]
+    given = [value[name] for name in NUMBERS if name in schema]
+    priced = SIZES if "price" in schema or "bid" in schema else ()
+    found = [_as_numbers(column, f"{where}: {column.name}", positive=column.name in priced) for column in given]
+    changed += [new for old, new in zip(given, found, strict=True) if new is not old]
+    frame: pl.DataFrame = value.with_columns(changed) if changed else value
+    return frame
+
+
+def as_table(value: Any, where: str) -> pl.DataFrame:
+    """Any table as a DataFrame. Raises `DataError` for what is none."""
     if isinstance(value, pl.LazyFrame):
         try:
             value = value.collect()
@@ -206,14 +219,8 @@ def as_frame(value: Any, where: str) -> pl.DataFrame:
             value = pl.DataFrame(value)
         except (ImportError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
             raise DataError(f"{where}: cannot be read as a table: {error}") from None
-    schema = value.schema
-    changed = [as_times(value[n], f"{where}: {n}") for n in TIMES if n in schema and schema[n] != pl.Int64]
-    given = [value[name] for name in NUMBERS if name in schema]
-    priced = SIZES if "price" in schema or "bid" in schema else ()
-    found = [_as_numbers(column, f"{where}: {column.name}", positive=column.name in priced) for column in given]
-    changed += [new for old, new in zip(given, found, strict=True) if new is not old]
-    frame: pl.DataFrame = value.with_columns(changed) if changed else value
-    return frame
+    table: pl.DataFrame = value
+    return table
 
 
 def _as_numbers(column: pl.Series, where: str, *, positive: bool) -> pl.Series:

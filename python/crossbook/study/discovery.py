@@ -221,7 +221,11 @@ def price_discovery(
             lo, hi = bounds[measure][:, i] if measure in bounds else (None, None)
             rows.append((venue, measure, point[measure][i], lo, hi))
     schema = {"venue": pl.String, "measure": pl.String, "value": pl.Float64, "lo": pl.Float64, "hi": pl.Float64}
-    table = pl.DataFrame(rows, schema=schema, orient="row").drop_nulls("value")
+    table = (
+        pl.DataFrame(rows, schema=schema, orient="row")
+        .drop_nulls("value")
+        .with_columns(pl.col("lo", "hi").fill_nan(None))
+    )
     return Discovery(table, _adjustment(frame, fit, drawn, tail), fit, chosen, float(run))
 
 
@@ -396,4 +400,5 @@ def rolling_discovery(
             ]
     place = "ts" if "ts" in frame.columns else "row"
     schema = {place: pl.Int64, "venue": pl.String, "measure": pl.String}
-    return pl.DataFrame(rows, schema=schema | dict.fromkeys(("value", "lo", "hi"), pl.Float64))
+    table = pl.DataFrame(rows, schema=schema | dict.fromkeys(("value", "lo", "hi"), pl.Float64))
+    return table.with_columns(pl.col("value", "lo", "hi").fill_nan(None)).drop_nulls("value")

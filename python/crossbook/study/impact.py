@@ -36,14 +36,16 @@ def trade_bars(
     By default from the first time at which both a trade and a mid are known to the last quote. Columns: ``ts`` (ns, the
     bar's end), ``trades, volume`` (base currency), ``value`` (quote currency), ``signed_volume, signed_value`` (bought
     less sold), ``mid`` (last at or before the end; null where unknown), ``move`` (of the mid, quote currency),
-    ``return_bp``. `trades` with ``side, price, size``, `quotes` with ``mid``. Raises `DataError` for missing columns,
+    ``return_bp``. `trades` with ``side, price, size`` (those without price or size are left out, those without a side
+    count as neither bought nor sold), `quotes` with ``mid``. Raises `DataError` for missing columns,
     no trades or quotes on `clock`, or more than ten million bars.
     """
     if not 1e-3 <= every_ms < 1e12:
         raise DataError(f"every_ms: expected 0.001 or more, found {every_ms}")
     for what, frame, wanted in (("trades", trades, {"side", "price", "size"}), ("quotes", quotes, {"mid"})):
         expected_columns(frame, what, wanted)
-    fills, rows = on_clock(trades, clock), on_clock(quotes, clock)
+    # Volume without a price would count for one of the two measures alone.
+    fills, rows = on_clock(trades, clock).drop_nulls(["price", "size"]), on_clock(quotes, clock)
     if fills.is_empty() or rows.is_empty():
         raise DataError(f"expected trades and quotes with a time on the {clock} clock, found none of one")
     at, ts = (frame["ts"].cast(pl.Int64).to_numpy() for frame in (fills, rows))

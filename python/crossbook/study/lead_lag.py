@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict, Unpack
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from crossbook import _core
 from crossbook.errors import DataError
@@ -96,6 +98,12 @@ def lead_lag_both(
     shorter overlap. They hold at one lag; the peak is the largest of many, so `null_max` is the `level` quantile of
     `max|ρ|` over the grid when every block's sign is random.
 
+    Times in whole seconds (or milliseconds, …) put moves of one second at one instant. At lags between whole multiples
+    of that resolution every increment then overlaps two neighbours of the other stream, and the contrast is largest
+    half a step beside the truth; so the peak is looked for at whole multiples of the resolution that both streams share
+    (their greatest common divisor), whatever `step_ms`. A resolution of the data is no error bar: the interval cannot
+    be finer than it.
+
     Curve: `lag_ms, contrast, rho, rho_lo, rho_hi, null_lo, null_hi`, one row a lag from `-max_lag_ms` to `max_lag_ms`.
     Summary: `peak_lag_ms` with `_lo_ms`, `_hi_ms` (the middle between the first and the last lag at which `|ρ|` reaches
     its maximum, so that a series against itself gives 0), `rho_peak` (the signed `ρ` there),
@@ -104,8 +112,10 @@ def lead_lag_both(
     `observations_primary`, `observations_secondary`, `blocks`, `mean_run`, `seconds`, and `leader`: `"none"` where the
     peak is within the null band or `null_max`, or its interval covers 0.
 
-    Raises `DataError` where the shared time is too short for 6 blocks or for the shifts, a column is missing, a value
-    is not positive, or a price never moves.
+    Parameters: `primary` and `secondary` with the time of `clock` (``ts_recv`` or ``ts_event``, ns or Datetime; see
+    `market_table` for text and seconds) and `value`, in any order. Raises `DataError` where the shared time is too
+    short for 6 blocks or for the shifts, a column is missing, a value is not positive, a price never moves, or
+    `max_lag_ms` is below the times' resolution.
 
     Hayashi & Yoshida (2005), Bernoulli 11(2); Hoffmann, Rosenbaum & Yoshida (2013), Bernoulli 19(2); Huth & Abergel
     (2014), "High frequency lead/lag relationships", Journal of Empirical Finance 26.
@@ -113,26 +123,27 @@ def lead_lag_both(
     if not (resamples > 0 and 1 < null_shifts <= 100_000 and 0.0 < level < 1.0):
         raise DataError("expected resamples > 0, null_shifts of 2 to 100,000 and 0 < level < 1")
     run = contrast_of(primary, secondary, clock, value, observations, max_lag_ms, step_ms, block_s)
-    lags, half = run.lags, run.lags.size // 2
+    lags, half, whole = run.lags, run.lags.size // 2, run.whole
     rng = np.random.default_rng(seed)
     tail = [(1 - level) / 2, (1 + level) / 2]
     blocks = run.x_variance.size
     contrast = run.matrix.sum(axis=0)
     scale = float(np.sqrt(run.x_variance.sum() * run.y_variance.sum()))
     rho = contrast / scale
+    top = int(np.where(whole, np.abs(rho), -1.0).argmax())
     if mean_run is None:
-        mean_run = mean_run_length(run.matrix[:, int(np.abs(rho).argmax())])
+        mean_run = mean_run_length(run.matrix[:, top])
     draws = stationary_counts(blocks, mean_run, resamples, rng)
     drawn = resampled_rho(run, draws)
     rho_lo, rho_hi = np.quantile(drawn, tail, axis=0)
-    peak_lo, peak_hi = np.quantile(peak_lags(drawn, lags), tail)
+    peak_lo, peak_hi = np.quantile(peak_lags(drawn[:, whole], lags[whole]), tail)
     llr_lo, llr_hi = np.quantile(lead_ratios(drawn**2, half), tail)
     llr_abs_lo, llr_abs_hi = np.quantile(lead_ratios(np.abs(drawn), half), tail)
     null_max = largest_by_chance(run, rng, resamples, level) / scale
     null_lo, null_hi = np.quantile(_null(run, null_shifts) / scale, tail)
 
-    peak = float(peak_lags(rho[None, :], lags)[0])
-    rho_peak = float(rho[np.abs(rho).argmax()])
+    peak = float(peak_lags(rho[None, whole], lags[whole])[0])
+    rho_peak = float(rho[top])
     found = abs(rho_peak) > null_max and not null_lo <= rho_peak <= null_hi and not peak_lo <= 0.0 <= peak_hi
     curve = pl.DataFrame(
         {"lag_ms": lags / 1e6, "contrast": contrast, "rho": rho, "rho_lo": rho_lo, "rho_hi": rho_hi}
@@ -179,6 +190,8 @@ class ContrastRun:
     """Shared time, ns."""
     longest: int
     """The largest lag, ns."""
+    whole: NDArray[np.bool_]
+    """`[lags]`: those at which a peak is looked for."""
 
 
 def contrast_of(
@@ -203,10 +216,11 @@ def contrast_of(
         )
     half = longest // step
     lags = np.arange(-half, half + 1) * step
+    whole = whole_lags(lags, (x[0], y[0]))
     found = _core.hy_contrast(*x, *y, first=-half * step, step=step, count=lags.size, block=block)
     if not (found[1].any() and found[2].any()):
         raise DataError(f"expected a {value} that moves in both streams, found one that is constant")
-    return ContrastRun(lags, *found, x, y, span, longest)
+    return ContrastRun(lags, *found, x, y, span, longest, whole)
 
 
 def shared_series(
@@ -236,6 +250,33 @@ def observed(
     if times.size == 0:
         raise DataError("expected quotes of both venues in the time they share, found none")
     return times, values
+
+
+def resolution_of(times: Sequence[Times], enough: int = 1) -> int:
+    """The longest ns of which all distances between these times are whole multiples, or a divisor of `enough`.
+
+    Times in whole seconds have one second, however they are written. 0 of a single instant.
+    """
+    origin, found = int(times[0][0]), 0
+    for stream in times:
+        for begin in range(0, stream.size, 1 << 12):
+            found = int(np.gcd.reduce(stream[begin : begin + (1 << 12)] - origin, initial=found))
+            if found and enough % found == 0:
+                return found
+    return found
+
+
+def whole_lags(lags: Times, times: Sequence[Times]) -> NDArray[np.bool_]:
+    """Which lags of a grid are whole multiples of the times' resolution; see `lead_lag_both`."""
+    step = int(lags[1] - lags[0]) if lags.size > 1 else 1
+    resolution = resolution_of(times, step)
+    kept: NDArray[np.bool_] = lags % resolution == 0 if resolution else np.ones(lags.size, dtype=np.bool_)
+    if lags.size > 1 and kept.sum() < 2:
+        raise DataError(
+            f"expected max_lag_ms of at least the resolution of the times, {resolution / 1e6:g} ms: a shorter lag "
+            "cannot be told from none"
+        )
+    return kept
 
 
 def peak_lags(rho: Floats, lags: Times | Floats) -> Floats:

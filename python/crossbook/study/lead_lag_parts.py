@@ -23,6 +23,7 @@ from crossbook.study.lead_lag import (
     observed,
     peak_lags,
     resampled_rho,
+    resolution_of,
     shared_series,
 )
 from crossbook.study.resample import mean_run_length, stationary_counts
@@ -51,12 +52,14 @@ def lead_lag_exact(
     observations: Observations = "changes",
     max_lag_ms: float = 1000.0,
 ) -> pl.DataFrame:
-    """The lag of the largest `|contrast|`, exact to the nanosecond: no grid, every step of the contrast is looked at.
+    """The lag of the largest `|contrast|`, exact to the resolution of the times: no grid, every step is looked at.
 
-    The contrast of `lead_lag_both` is a step function of the lag, constant between the distances of instants of one
-    stream from instants of the other. A positive lag: the primary leads. Here the streams are whole, not cut to the
-    time they share, so that a stream against a shifted copy of itself has a symmetric contrast and exactly the shift as
-    its peak; `rho` is the contrast over `√(Σdx² Σdy²)` of both.
+    That is the nanosecond, or where all times are whole milliseconds or seconds, these: between them the contrast
+    counts neighbouring increments twice and is largest half a step beside the truth. The contrast of `lead_lag_both` is
+    a step function of the lag, constant between the distances of instants of one stream from instants of the other. A
+    positive lag: the primary leads. Here the streams are whole, not cut to the time they share, so that a stream
+    against a shifted copy of itself has a symmetric contrast and exactly the shift as its peak; `rho` is the contrast
+    over `√(Σdx² Σdy²)` of both.
 
     One row: `peak_lag_ns` (the middle between the first and the last lag of the maximum, rounded to even),
     `peak_first_ns, peak_last_ns`, `contrast, rho` there, `observations_primary`, `observations_secondary`. A maximum
@@ -65,7 +68,15 @@ def lead_lag_exact(
     """
     x, y, longest = _checked(primary, secondary, clock, value, observations, max_lag_ms)
     scale = _scale(x, y, value)
-    first, last, contrast = _core.hy_peak(*x, *y, first=-longest, last=longest)
+    unit = resolution_of((x[0], y[0])) or 1
+    if longest < unit:
+        raise DataError(f"expected max_lag_ms of at least the resolution of the times, {unit / 1e6:g} ms")
+    # In units of the resolution the kernel's steps are whole multiples of it.
+    (x_times, x_logs), (y_times, y_logs) = (((times - x[0][0]) // unit, logs) for times, logs in (x, y))
+    first, last, contrast = _core.hy_peak(
+        x_times, x_logs, y_times, y_logs, first=-(longest // unit), last=longest // unit
+    )
+    first, last = first * unit, last * unit
     return pl.DataFrame(
         {
             "peak_lag_ns": round((first + last) / 2) if abs(first) < 1 << 52 else (first + last) // 2,
@@ -92,7 +103,8 @@ def lead_lag_steps(
 ) -> pl.DataFrame:
     """The whole contrast as a step function: ``lag_ns`` where a step starts, ``contrast`` and ``rho`` until the next.
 
-    The first row starts at `-max_lag_ms`, the last holds until `max_lag_ms`. Raises `DataError` as `lead_lag_both`
+    All of it, also between whole multiples of the times' resolution (see `lead_lag_exact`). The first row starts at
+    `-max_lag_ms`, the last holds until `max_lag_ms`. Raises `DataError` as `lead_lag_both`
     does, and where 2^27 pairs of instants or more lie that near: ask `lead_lag_exact` or a grid then.
     """
     x, y, longest = _checked(primary, secondary, clock, value, observations, max_lag_ms)
@@ -169,7 +181,7 @@ def lead_lag_by_size(
         )
         rows.append(
             {"size_lo_bp": size[mine].min(), "size_hi_bp": size[mine].max(), "moves": int(mine.sum())}
-            | given.measure(ContrastRun(run.lags, *found, run.x, run.y, run.span, run.longest))
+            | given.measure(ContrastRun(run.lags, *found, run.x, run.y, run.span, run.longest, run.whole))
         )
     return pl.DataFrame(rows)
 
@@ -312,11 +324,12 @@ class _Given:
             tail = [(1 - self.level) / 2, (1 + self.level) / 2]
             half = run.lags.size // 2
             rho = contrast / scale
-            top = int(np.abs(rho).argmax())
+            whole = run.whole
+            top = int(np.where(whole, np.abs(rho), -1.0).argmax())
             mean_run = mean_run_length(run.matrix[:, top]) if self.mean_run is None else self.mean_run
             drawn = resampled_rho(run, stationary_counts(blocks, mean_run, self.resamples, self.rng))
-            peak = float(peak_lags(rho[None, :], run.lags)[0])
-            low, high = np.quantile(peak_lags(drawn, run.lags), tail)
+            peak = float(peak_lags(rho[None, whole], run.lags[whole])[0])
+            low, high = np.quantile(peak_lags(drawn[:, whole], run.lags[whole]), tail)
             null_max = largest_by_chance(run, self.rng, self.resamples, self.level) / scale
             values = [peak / 1e6, float(low) / 1e6, float(high) / 1e6, float(rho[top])]
             for one, many in ((rho**2, drawn**2), (np.abs(rho), np.abs(drawn))):
@@ -344,4 +357,5 @@ def _blocks_of(run: ContrastRun, chosen: Times) -> ContrastRun:
         run.y,
         run.span,
         run.longest,
+        run.whole,
     )

@@ -50,6 +50,8 @@ def student(level: float, freedom: int) -> float:
 
     if not 0 < level < 1:
         raise DataError(f"level: expected a number between 0 and 1, found {level}")
+    if freedom < 1:
+        raise DataError(f"expected one degree of freedom or more, found {freedom}")
     return float(stdtrit(freedom, (1 + level) / 2))
 
 
@@ -111,7 +113,10 @@ def clustered(bread: Floats, scores: Floats, groups: Times) -> tuple[Floats, int
     """
     _, group = np.unique(groups, return_inverse=True)
     count = int(group.max()) + 1 if group.size else 0
-    inverse = np.linalg.inv(bread)
+    try:
+        inverse = np.linalg.inv(bread)
+    except np.linalg.LinAlgError:
+        raise DataError("expected scores of full rank, found a singular matrix") from None
     if count < 2:
         return np.full_like(inverse, math.inf), count
     sums = np.column_stack([np.bincount(group, scores[:, k], count) for k in range(scores.shape[1])])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -18,7 +19,7 @@ from crossbook.study.resample import mean_run_length, stationary_counts
 from crossbook.study.series import Clock, Floats, on_clock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from crossbook._core import Instrument, Tape
 
@@ -71,10 +72,14 @@ def order_flow(
         if isinstance(instrument, str):
             instrument = source.index(instrument)
         tapes, instruments = source.batches(), source.instruments
-    else:
+    elif isinstance(source, Iterable) and not isinstance(source, str | bytes | pl.DataFrame):
         tapes, instruments = source, None
+    else:
+        raise DataError(f"expected a capture, a tape or tapes, found {type(source).__name__}")
     parts, scan = [], None
     for tape in tapes:
+        if not isinstance(tape, _core.Tape):
+            raise DataError(f"expected tapes, found {type(tape).__name__}")
         if scan is None:
             instruments = instruments or tape.instruments
             place = _place(instrument, instruments)

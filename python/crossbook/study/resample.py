@@ -12,12 +12,16 @@ from crossbook.study.series import Floats, Times
 __all__ = ["mean_run_length", "stationary_counts", "stationary_indices"]
 
 
+MOST = 1 << 28
+"""Rows times resamples that fit into memory at once: 2 GiB."""
+
+
 def stationary_indices(rows: int, mean_run: float, resamples: int, rng: np.random.Generator) -> Times:
     """Indices `[resamples, rows]` of the stationary bootstrap.
 
     Each resample strings together runs of consecutive rows (the first follows the last), whose starts are uniform and
     whose lengths are geometric with mean `mean_run` rows; 1 draws every row alone. Raises `DataError` unless `rows` and
-    `resamples` are positive and `mean_run` is at least 1.
+    `resamples` are positive, their product is at most 2^28, and `mean_run` is at least 1.
 
     Politis & Romano (1994), "The stationary bootstrap", Journal of the American Statistical Association 89(428).
     """
@@ -25,6 +29,8 @@ def stationary_indices(rows: int, mean_run: float, resamples: int, rng: np.rando
         raise DataError(
             f"expected rows, resamples and mean_run of at least 1, found {rows}, {resamples} and {mean_run}"
         )
+    if rows * resamples > MOST:
+        raise DataError(f"expected at most {MOST:,} rows times resamples, found {rows * resamples:,}: fewer resamples")
     begins = rng.random((resamples, rows)) < 1.0 / mean_run
     begins[:, 0] = True
     starts = rng.integers(0, rows, (resamples, rows))

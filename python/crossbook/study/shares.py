@@ -30,7 +30,7 @@ class Shares:
         weight = common_weight(alpha)
         total = weight.sum(axis=-1, keepdims=True)
         with np.errstate(divide="ignore", invalid="ignore"):
-            self.component: Floats = weight / total
+            self.component: Floats = weight / total + 0.0  # no -0
             orders = list(permutations(range(k)))
             self.ordered: Floats = np.stack([_in_order(weight, sigma, order) for order in orders], axis=-2)
             self.low: Floats = self.ordered.min(axis=-2)
@@ -83,15 +83,21 @@ def shares_of(alpha: Floats, sigma: Floats) -> Shares:
         )
     if not (np.isfinite(alpha).all() and np.isfinite(sigma).all() and np.allclose(sigma, sigma.T, rtol=1e-9, atol=0)):
         raise DataError("expected finite alpha and a finite symmetric sigma")
-    try:
-        np.linalg.cholesky(sigma)
-    except np.linalg.LinAlgError:
-        raise DataError("expected a positive definite sigma: is one price a copy of another?") from None
-    weight = common_weight(alpha)
     size = float(np.abs(alpha).max())
-    if not abs(float(weight.sum())) > 1e-12 * size ** (k - 1):
+    if not (size > 0 and abs(float(common_weight(alpha / size).sum())) > 1e-12):
         raise DataError("expected prices that correct their gaps, found an alpha that leaves every gap open")
-    return Shares(alpha, sigma)
+    deviation = np.sqrt(np.maximum(np.diagonal(sigma), 0.0))
+    copies = "expected a positive definite sigma: is one price a copy of another?"
+    if not (deviation > 0).all():
+        raise DataError(copies)
+    # Shares do not hang on the units of either; squares of tiny numbers would.
+    deviation = deviation / deviation.max()
+    scaled = sigma / sigma.diagonal().max()
+    try:
+        np.linalg.cholesky(scaled / np.outer(deviation, deviation))
+        return Shares(alpha / size, scaled)
+    except np.linalg.LinAlgError:
+        raise DataError(copies) from None
 
 
 @checked
@@ -108,7 +114,7 @@ def information_shares(alpha: Floats, sigma: Floats, /, *, names: Sequence[str] 
       symmetric square root of the correlation matrix, which depends on no ordering;
     - `information_leadership_share` (Putniņš 2013): of two prices `ILS_1 = IL_1² / (IL_1² + IL_2²)` with
       `IL_1 = |IS_1 CS_2|`, that is with `IL_1 / (IL_1 + IL_2)` of `IL_1 = |IS_1/IS_2 · CS_2/CS_1|` and its inverse
-      `IL_2`; null for more than two.
+      `IL_2`; null for more than two, and where a venue has all of both other shares (0 / 0).
 
     The first three measure who is first *and* who is less noisy; the last is meant to take noise out, and its error is
     large where a component share is near 0.
@@ -155,7 +161,7 @@ def frame_of(found: Shares, names: Sequence[str]) -> pl.DataFrame:
             "modified_information_share": found.modified,
             "information_leadership_share": pl.Series(
                 [None] * len(names) if leadership is None else leadership, dtype=pl.Float64
-            ),
+            ).fill_nan(None),
         }
     )
 

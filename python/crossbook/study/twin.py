@@ -10,11 +10,12 @@ from typing import Unpack
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from crossbook import _core
 from crossbook.errors import DataError
 from crossbook.study.checked import checked
-from crossbook.study.lead_lag import Observations, Options, lead_lag_both, lead_ratios, observed, peak_lags
+from crossbook.study.lead_lag import Observations, Options, lead_lag_both, lead_ratios, observed, peak_lags, whole_lags
 from crossbook.study.series import Clock, Floats, Times, series
 
 __all__ = ["Twins", "against_twin", "feedback_twin"]
@@ -152,18 +153,19 @@ def against_twin(
     real = lead_lag_both(primary, secondary, **options)
     pair = [series(frame, clock, value) for frame in (primary, secondary)]
     target = _variance(pair)
+    whole = whole_lags(np.round(real.curve["lag_ms"].to_numpy() * 1e6).astype(np.int64), [times for times, _ in pair])
 
     def twin(life: float, at: int) -> tuple[Floats, dict[str, float]]:
         rng = np.random.default_rng([seed, at])
         logs = _simulate([times for times, _ in pair], rng, life, delay_ms, common, 1.0, target)
         rho = _rho(pair, logs, real.curve["lag_ms"].to_numpy(), options.get("observations", "changes"))
-        return rho, _measures(rho, real.curve["lag_ms"].to_numpy())
+        return rho, _measures(rho, real.curve["lag_ms"].to_numpy(), whole)
 
     if half_life_ms is None:
         wanted = abs(real.summary["rho_peak"].item())
         half_life_ms = _like(wanted, lambda life: abs(twin(life, 0)[1]["rho_peak"]))
     drawn = [twin(half_life_ms, at) for at in range(1, runs + 1)]
-    mine = _measures(real.curve["rho"].to_numpy(), real.curve["lag_ms"].to_numpy())
+    mine = _measures(real.curve["rho"].to_numpy(), real.curve["lag_ms"].to_numpy(), whole)
     table = pl.DataFrame([measures for _, measures in drawn]).with_row_index("run")
     tail = [(1 - level) / 2, 0.5, (1 + level) / 2]
     rows = []
@@ -178,11 +180,11 @@ def against_twin(
     return Twins(pl.DataFrame(rows, schema=names, orient="row"), table, curve, half_life_ms)
 
 
-def _measures(rho: Floats, lags_ms: Floats) -> dict[str, float]:
+def _measures(rho: Floats, lags_ms: Floats, whole: NDArray[np.bool_]) -> dict[str, float]:
     half = rho.size // 2
     return {
-        "peak_lag_ms": float(peak_lags(rho[None, :], lags_ms)[0]),
-        "rho_peak": float(rho[np.abs(rho).argmax()]),
+        "peak_lag_ms": float(peak_lags(rho[None, whole], lags_ms[whole])[0]),
+        "rho_peak": float(rho[np.where(whole, np.abs(rho), -1.0).argmax()]),
         "log_llr": float(np.log(lead_ratios(rho[None, :] ** 2, half)[0])),
         "log_llr_abs": float(np.log(lead_ratios(np.abs(rho)[None, :], half)[0])),
     }
