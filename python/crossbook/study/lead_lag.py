@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict, Unpack
@@ -108,7 +109,8 @@ def lead_lag_both(
     Summary: `peak_lag_ms` with `_lo_ms`, `_hi_ms` (the middle between the first and the last lag at which `|ρ|` reaches
     its maximum, so that a series against itself gives 0), `rho_peak` (the signed `ρ` there),
     `llr = Σ_{θ>0}ρ² / Σ_{θ<0}ρ²` (Huth & Abergel) and `llr_abs`, the same of `|ρ|`, each with `_lo`, `_hi` (noise adds
-    to both sums of a resample, so these intervals err towards 1), `null_lo`, `null_hi`, `null_max`,
+    to both sums of a resample, so these intervals err towards 1; null where the lags
+    below 0 weigh nothing, or nothing moves in more than one resample in twenty), `null_lo`, `null_hi`, `null_max`,
     `observations_primary`, `observations_secondary`, `blocks`, `mean_run`, `seconds`, and `leader`: `"none"` where the
     peak is within the null band or `null_max`, or its interval covers 0.
 
@@ -137,8 +139,8 @@ def lead_lag_both(
     drawn = resampled_rho(run, draws)
     rho_lo, rho_hi = np.quantile(drawn, tail, axis=0)
     peak_lo, peak_hi = np.quantile(peak_lags(drawn[:, whole], lags[whole]), tail)
-    llr_lo, llr_hi = np.quantile(lead_ratios(drawn**2, half), tail)
-    llr_abs_lo, llr_abs_hi = np.quantile(lead_ratios(np.abs(drawn), half), tail)
+    llr_lo, llr_hi = _ends(lead_ratios(drawn**2, half), tail)
+    llr_abs_lo, llr_abs_hi = _ends(lead_ratios(np.abs(drawn), half), tail)
     null_max = largest_by_chance(run, rng, resamples, level) / scale
     null_lo, null_hi = np.quantile(_null(run, null_shifts) / scale, tail)
 
@@ -154,12 +156,12 @@ def lead_lag_both(
             "peak_lag_lo_ms": float(peak_lo) / 1e6,
             "peak_lag_hi_ms": float(peak_hi) / 1e6,
             "rho_peak": rho_peak,
-            "llr": float(lead_ratios(rho[None, :] ** 2, half)[0]),
-            "llr_lo": float(llr_lo),
-            "llr_hi": float(llr_hi),
-            "llr_abs": float(lead_ratios(np.abs(rho)[None, :], half)[0]),
-            "llr_abs_lo": float(llr_abs_lo),
-            "llr_abs_hi": float(llr_abs_hi),
+            "llr": _finite(lead_ratios(rho[None, :] ** 2, half)[0]),
+            "llr_lo": llr_lo,
+            "llr_hi": llr_hi,
+            "llr_abs": _finite(lead_ratios(np.abs(rho)[None, :], half)[0]),
+            "llr_abs_lo": llr_abs_lo,
+            "llr_abs_hi": llr_abs_hi,
             "null_lo": float(null_lo),
             "null_hi": float(null_hi),
             "null_max": null_max,
@@ -171,7 +173,8 @@ def lead_lag_both(
             "leader": ("primary" if peak > 0 else "secondary") if found else "none",
         }
     )
-    return LeadLag(curve, summary)
+    ratios = pl.col("llr", "llr_lo", "llr_hi", "llr_abs", "llr_abs_lo", "llr_abs_hi")
+    return LeadLag(curve, summary.with_columns(ratios.cast(pl.Float64)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +309,19 @@ def largest_by_chance(run: ContrastRun, rng: np.random.Generator, resamples: int
     """The `level` quantile of the largest `|contrast|` over lags when every block's sign is random."""
     signs = rng.choice(np.array([-1.0, 1.0]), (resamples, run.x_variance.size))
     return float(np.quantile(np.abs(signs @ run.matrix).max(axis=1), level))
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _ends(ratios: Floats, tail: Sequence[float]) -> tuple[float | None, float | None]:
+    """Quantiles of ratios. Of resamples that drew no block with a move there is none, so null where these are many."""
+    known = ratios[~np.isnan(ratios)]
+    if known.size < 0.95 * ratios.size:
+        return None, None
+    lo, hi = np.quantile(known, tail, method="linear" if np.isfinite(known).all() else "higher")
+    return _finite(lo), _finite(hi)
 
 
 def _null(run: ContrastRun, shifts: int) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from functools import cached_property
 from pathlib import Path
@@ -501,23 +502,31 @@ class Study:
     @cached_property
     def summary(self) -> pl.DataFrame:
         """The numbers that matter, a row each: ``part, measure, value, lo, hi, unit, bounds`` (what lo and hi are),
-        ``headline`` (whether it is among the few that stand for their part)."""
+        ``headline`` (whether it is among the few that stand for their part). What cannot be computed is null; the
+        report says why."""
         from crossbook.study.summary import summarise
 
         return summarise(self)
 
     def frames(self) -> dict[str, pl.DataFrame]:
-        """Every DataFrame of the study by name. Times are ns since the epoch, UTC, on the clock that they name."""
+        """Every DataFrame of the study that could be made, by name.
+
+        Times are ns since the epoch, UTC, on the clock that they name.
+        """
         roles: Sequence[tuple[str, Venue]] = (("primary", self.primary), ("secondary", self.secondary))
         found = {
             f"{role}_{part}": getattr(venue, part)
             for role, venue in roles
             for part in ("quotes", "touches", "depth", "trades")
         }
-        parts = ["summary", "clocks", "clock_path", "basis", "depth", "lead_lag", "lead_lag_summary", "response"]
+        parts = ["summary", "clocks", "clock_path", "basis", "depth"]
         if len(self._venues) > 1:
             parts += ["crosses", "ladder", "arbitrage", "receive_only"]
         found |= {part: getattr(self, part) for part in parts}
+        for part in ("lead_lag", "lead_lag_summary", "response"):
+            # The summary says why these are not there.
+            with contextlib.suppress(DataError):
+                found[part] = getattr(self, part)
         return found | {name: frame for part in self.parts for name, frame in part.frames.items()}
 
     def to_parquet(self, directory: str | Path) -> Path:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from crossbook.errors import DataError
 from crossbook.study.response import EVENTS
 
 if TYPE_CHECKING:
@@ -37,35 +38,56 @@ def summarise(study: Study) -> pl.DataFrame:
     rows: list[tuple[str, str, float | None, float | None, float | None, str, str | None, bool]] = []
 
     def add(part: str, measure: str, unit: str, *values: object, of: str = "95 % interval") -> None:
-        value, lo, hi = (None if x is None else float(x) for x in (*values, None, None)[:3])  # type: ignore[arg-type]
+        value, lo, hi = (None if x is None else float(x) for x in (*values, None, None, None)[:3])  # type: ignore[arg-type]
         rows.append((part, measure, value, lo, hi, unit, None if lo is None else of, True))
 
-    for row in study.clocks.iter_rows(named=True):
-        name = study.labels[row["venue"]]
-        offset = [row[f"offset_{which}ms"] for which in ("", "p05_", "p95_")]
-        drift = [row[f"drift_{which}"] for which in ("ms_per_min", "lo", "hi")]
-        add("clocks", f"{name}: receive − event", "ms", *offset, of="5–95 % of messages")
-        add("clocks", f"{name}: drift", "ms/min", *drift)
-    for role in (study.primary, study.secondary)[: len(study.capture.instruments)]:
-        spread = role.touches["spread_bp"].drop_nulls()
-        middle, low, high = (spread.quantile(q) for q in (0.5, 0.05, 0.95))
-        name = study.labels[role.instrument.name]
-        add("quotes", f"{name}: spread", "bp", middle, low, high, of="5–95 % of touches")
-    level = study.basis_summary.row(0, named=True)
-    add("quotes", "basis, secondary − primary", "bp", level["basis_bp"], level["lo"], level["hi"])
-    for row in study.lead_lag_summary.iter_rows(named=True):
-        name = row["series"]
-        peak = [row[f"peak_lag_{which}ms"] for which in ("", "lo_", "hi_")]
-        add("lead–lag", f"peak lag, {name}", "ms", *peak)
-        add("lead–lag", f"normalised contrast there, {name}", "", row["rho_peak"])
-        add("lead–lag", f"ratio Σρ², {name}", "", row["llr"], row["llr_lo"], row["llr_hi"])
-    orders, fills = study.orders
-    add("response", "primary aggressor orders", "orders", orders)
-    add("response", "their fills", "fills", fills)
-    for event, name in EVENTS.items():
-        at = study.response.filter((pl.col("event") == event) & (pl.col("offset_ms") == HEADLINE_MS))
-        path = at.select("mean_bp", "lo_bp", "hi_bp").row(0)
-        add("response", f"mid {HEADLINE_MS / 1e3:g} s after {name}", "bp", *path)
+    def clocks() -> None:
+        for row in study.clocks.iter_rows(named=True):
+            name = study.labels[row["venue"]]
+            offset = [row[f"offset_{which}ms"] for which in ("", "p05_", "p95_")]
+            drift = [row[f"drift_{which}"] for which in ("ms_per_min", "lo", "hi")]
+            add("clocks", f"{name}: receive − event", "ms", *offset, of="5–95 % of messages")
+            add("clocks", f"{name}: drift", "ms/min", *drift)
+
+    def spreads() -> None:
+        for role in (study.primary, study.secondary)[: len(study.capture.instruments)]:
+            spread = role.touches["spread_bp"].drop_nulls()
+            middle, low, high = (spread.quantile(q) for q in (0.5, 0.05, 0.95))
+            name = study.labels[role.instrument.name]
+            add("quotes", f"{name}: spread", "bp", middle, low, high, of="5–95 % of touches")
+
+    def basis() -> None:
+        level = study.basis_summary.row(0, named=True)
+        add("quotes", "basis, secondary − primary", "bp", level["basis_bp"], level["lo"], level["hi"])
+
+    def lead_lag() -> None:
+        for row in study.lead_lag_summary.iter_rows(named=True):
+            name = row["series"]
+            peak = [row[f"peak_lag_{which}ms"] for which in ("", "lo_", "hi_")]
+            add("lead–lag", f"peak lag, {name}", "ms", *peak)
+            add("lead–lag", f"normalised contrast there, {name}", "", row["rho_peak"])
+            add("lead–lag", f"ratio Σρ², {name}", "", row["llr"], row["llr_lo"], row["llr_hi"])
+
+    def response() -> None:
+        orders, fills = study.orders
+        add("response", "primary aggressor orders", "orders", orders)
+        add("response", "their fills", "fills", fills)
+        for event, name in EVENTS.items():
+            at = study.response.filter((pl.col("event") == event) & (pl.col("offset_ms") == HEADLINE_MS))
+            path = at.select("mean_bp", "lo_bp", "hi_bp").row(0) if at.height else (None,) * 3
+            add("response", f"mid {HEADLINE_MS / 1e3:g} s after {name}", "bp", *path)
+
+    clocks()
+    spreads()
+    for compute, part, measure, unit in (
+        (basis, "quotes", "basis, secondary − primary", "bp"),
+        (lead_lag, "lead–lag", "peak lag", "ms"),
+        (response, "response", f"mid {HEADLINE_MS / 1e3:g} s after {EVENTS['trade']}", "bp"),
+    ):
+        try:
+            compute()
+        except DataError:  # the report says why
+            add(part, measure, unit)
     if len(study.capture.instruments) > 1:
         share = [None if x is None else x * 100 for x in study.cross_share]
         duration = study.crosses["duration_ms"].median()

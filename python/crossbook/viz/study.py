@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from crossbook.errors import DataError
 from crossbook.study.crosses import WINDOW_S, default_fair_basis
+from crossbook.study.parts.convergence import NEVER
 from crossbook.study.summary import HEADLINE_MS
 from crossbook.viz import arbitrage as drawn
 from crossbook.viz import plots
@@ -49,14 +51,14 @@ def write_report(study: Study, path: Path) -> Path:
     primary, secondary = study.primary.instrument.name, study.secondary.instrument.name
     sections = _sections(study)
     ts = pl.concat([study.primary.touches, study.secondary.touches])[f"ts_{study.clock}"]
-    span = pl.Series([ts.min(), ts.max()]).cast(pl.Datetime("ns")).dt.to_string("%Y-%m-%d %H:%M:%S")
-    first, last = span
+    span = pl.Series([ts.min(), ts.max()], dtype=pl.Int64).cast(pl.Datetime("ns")).dt.to_string("%Y-%m-%d %H:%M:%S")
+    first, last = ("no touch" if one is None else f"{one} UTC" for one in span)
     meta = {
         "primary": primary,
         "secondary": secondary,
         "clock": "receive (ours)" if study.clock == "recv" else "event (the exchange's)",
-        "from": f"{first} UTC",
-        "to": f"{last} UTC",
+        "from": first,
+        "to": last,
         "capture": study.capture.path.name or "several files",
         "seed": str(study.seed),
     }
@@ -72,16 +74,28 @@ def write_report(study: Study, path: Path) -> Path:
 
 def _sections(study: Study) -> Iterator[Section]:
     """One after the other, so that one is drawn while the next is computed."""
-    for section in (_clocks, _quotes, _lead_lag, _response):
-        yield section(study)
+    for section, title in (
+        (_clocks, "Clocks"),
+        (_quotes, "Quotes and basis"),
+        (_lead_lag, "Lead–lag"),
+        (_response, "Response"),
+    ):
+        try:
+            shown = section(study)
+        except DataError as error:
+            shown = Section(title, [], "–", f"Not measured: {error}.")
+        yield shown
     if len(study.capture.instruments) > 1:
-        yield _crosses(study)
+        if study.basis.is_empty():
+            yield Section("Crosses at the touch", [], "–", f"Not measured: {NEVER}.")
+        else:
+            yield _crosses(study)
         if not study.arbitrage.is_empty():
             yield _arbitrage(study)
     for part in study.each_part():
         _, measure, value, lo, hi, unit, _ = part.rows[0]
-        shown = _interval(value, lo, hi, unit)
-        yield Section(part.title, part.charts, shown, part.sentence, part.caption, part.table, measure)
+        found = _interval(value, lo, hi, unit)
+        yield Section(part.title, part.charts, found, part.sentence, part.caption, part.table, measure)
 
 
 def _clocks(study: Study) -> Section:
@@ -186,14 +200,14 @@ def _response(study: Study) -> Section:
     at = study.response.filter(pl.col("offset_ms") == HEADLINE_MS)
     trade = at.filter(pl.col("event") == "trade")
     seconds = HEADLINE_MS / 1e3
-    if trade.is_empty():
+    if trade.is_empty() or trade["mean_bp"][0] is None:
         value, sentence = "–", "The primary had no aggressor orders with enough quotes around them."
     else:
         row = trade.row(0, named=True)
         value = _interval(row["mean_bp"], row["lo_bp"], row["hi_bp"], "bp")
         before = study.response.filter((pl.col("event") == "trade") & (pl.col("offset_ms") == -100.0))
         ahead = ""
-        if before.height:
+        if before.height and before["mean_bp"][0] is not None:
             moved = number(-before["mean_bp"][0], 2)
             ahead = f" In the 100 ms before the order it had already moved {moved} bp the same way."
         orders, fills = study.orders

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,9 @@ def parts(study: Study) -> Iterator[Part]:
     if len(study.capture.instruments) < 2:
         return
     # What several of them read is computed once, before.
-    study.basis, study.crosses, study.response  # noqa: B018
+    study.basis, study.crosses  # noqa: B018
+    with contextlib.suppress(DataError):
+        study.response  # noqa: B018
     every = [
         (twin.part, twin.TITLE, twin.HEADLINE),
         (discovery.part, discovery.TITLE, discovery.HEADLINE),

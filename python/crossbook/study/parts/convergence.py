@@ -20,6 +20,7 @@ __all__ = ["part", "sampled_basis"]
 
 TITLE = "Convergence"
 HEADLINE = ("convergence", "half-life of the basis", "ms")
+NEVER = "both venues' touches were never known at the same time"
 STEP_MS = 100.0
 """The step at which the basis is sampled, so that bounces between quotes do not pass for reversion."""
 CAPTION = (
@@ -42,6 +43,8 @@ def part(study: Study) -> Part:
     fees = {i.name: i.taker_fee_bp for i in study.capture.instruments} | study.fees_bp
     venues = {"primary": study.primary, "secondary": study.secondary}
     halves = {role: venue.touches["spread_bp"].median() for role, venue in venues.items()}
+    if study.basis.is_empty():
+        raise DataError(NEVER)
     sampled = sampled_basis(study.basis)
     fair = float(sampled["basis_bp"].median() or 0.0)  # type: ignore[arg-type]  # a float column
     lower, upper = no_arbitrage_band(
