@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from crossbook import _core
 from crossbook.errors import DataError
 from crossbook.study.checked import checked, expected_columns
-from crossbook.study.resample import mean_run_length, stationary_counts
+from crossbook.study.resample import chunks, mean_run_length, stationary_counts
 from crossbook.study.series import Clock, Floats, Times, series
 
 Observations = Literal["changes", "all"]
@@ -122,6 +122,8 @@ def lead_lag_both(
     Hayashi & Yoshida (2005), Bernoulli 11(2); Hoffmann, Rosenbaum & Yoshida (2013), Bernoulli 19(2); Huth & Abergel
     (2014), "High frequency lead/lag relationships", Journal of Empirical Finance 26.
     """
+    if resamples * (2 * max_lag_ms / step_ms if step_ms > 0 else 0) > 1 << 28:
+        raise DataError("expected at most 2^28 resamples times lags: a longer step_ms or fewer resamples")
     if not (resamples > 0 and 1 < null_shifts <= 100_000 and 0.0 < level < 1.0):
         raise DataError("expected resamples > 0, null_shifts of 2 to 100,000 and 0 < level < 1")
     run = contrast_of(primary, secondary, clock, value, observations, max_lag_ms, step_ms, block_s)
@@ -135,8 +137,7 @@ def lead_lag_both(
     top = int(np.where(whole, np.abs(rho), -1.0).argmax())
     if mean_run is None:
         mean_run = mean_run_length(run.matrix[:, top])
-    draws = stationary_counts(blocks, mean_run, resamples, rng)
-    drawn = resampled_rho(run, draws)
+    drawn = resampled_rho(run, mean_run, resamples, rng)
     rho_lo, rho_hi = np.quantile(drawn, tail, axis=0)
     peak_lo, peak_hi = np.quantile(peak_lags(drawn[:, whole], lags[whole]), tail)
     llr_lo, llr_hi = _ends(lead_ratios(drawn**2, half), tail)
@@ -296,19 +297,26 @@ def lead_ratios(size: Floats, half: int) -> Floats:
         return np.asarray(size[:, half + 1 :].sum(axis=1) / size[:, :half].sum(axis=1))
 
 
-def resampled_rho(run: ContrastRun, draws: Floats) -> Floats:
-    """`ρ` of every resample `[resamples, lags]`; 0 where a series does not move in it."""
-    scales = np.sqrt((draws @ run.x_variance) * (draws @ run.y_variance))[:, None]
-    drawn = draws @ run.matrix
-    np.divide(drawn, scales, out=drawn, where=scales > 0)
-    drawn[scales[:, 0] <= 0] = 0.0
-    return drawn
+def resampled_rho(run: ContrastRun, mean_run: float, resamples: int, rng: np.random.Generator) -> Floats:
+    """`ρ` of every resample of the blocks, `[resamples, lags]`; 0 where a series does not move in it."""
+    parts = []
+    for some in chunks(run.x_variance.size, resamples):
+        draws = stationary_counts(run.x_variance.size, mean_run, some, rng)
+        scales = np.sqrt((draws @ run.x_variance) * (draws @ run.y_variance))[:, None]
+        drawn = draws @ run.matrix
+        np.divide(drawn, scales, out=drawn, where=scales > 0)
+        drawn[scales[:, 0] <= 0] = 0.0
+        parts.append(drawn)
+    return np.concatenate(parts)
 
 
 def largest_by_chance(run: ContrastRun, rng: np.random.Generator, resamples: int, level: float) -> float:
     """The `level` quantile of the largest `|contrast|` over lags when every block's sign is random."""
-    signs = rng.choice(np.array([-1.0, 1.0]), (resamples, run.x_variance.size))
-    return float(np.quantile(np.abs(signs @ run.matrix).max(axis=1), level))
+    largest = []
+    for some in chunks(run.x_variance.size, resamples):
+        signs = rng.choice(np.array([-1.0, 1.0]), (some, run.x_variance.size))
+        largest.append(np.abs(signs @ run.matrix).max(axis=1))
+    return float(np.quantile(np.concatenate(largest), level))
 
 
 def _finite(value: float) -> float | None:

@@ -26,7 +26,7 @@ from crossbook.study.lead_lag import (
     resolution_of,
     shared_series,
 )
-from crossbook.study.resample import mean_run_length, stationary_counts
+from crossbook.study.resample import mean_run_length
 from crossbook.study.series import Clock, Floats, Times, series
 
 __all__ = [
@@ -327,7 +327,7 @@ class _Given:
             whole = run.whole
             top = int(np.where(whole, np.abs(rho), -1.0).argmax())
             mean_run = mean_run_length(run.matrix[:, top]) if self.mean_run is None else self.mean_run
-            drawn = resampled_rho(run, stationary_counts(blocks, mean_run, self.resamples, self.rng))
+            drawn = resampled_rho(run, mean_run, self.resamples, self.rng)
             peak = float(peak_lags(rho[None, whole], run.lags[whole])[0])
             low, high = np.quantile(peak_lags(drawn[:, whole], run.lags[whole]), tail)
             null_max = largest_by_chance(run, self.rng, self.resamples, self.level) / scale

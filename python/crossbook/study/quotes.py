@@ -10,6 +10,7 @@ import polars as pl
 
 from crossbook.errors import DataError
 from crossbook.study.checked import checked, expected_columns
+from crossbook.study.resample import chunks
 from crossbook.study.series import on_clock
 
 if TYPE_CHECKING:
@@ -146,9 +147,12 @@ def basis_summary(
     total = np.bincount(block, held * value)
     used = weight > 0
     weight, total = weight[used], total[used]
-    draws = np.random.default_rng(seed).integers(0, len(weight), (resamples, len(weight)))
-    means = total[draws].sum(axis=1) / weight[draws].sum(axis=1)
-    lo, hi = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    rng = np.random.default_rng(seed)
+    means = []
+    for some in chunks(len(weight), resamples):
+        draws = rng.integers(0, len(weight), (some, len(weight)))
+        means.append(total[draws].sum(axis=1) / weight[draws].sum(axis=1))
+    lo, hi = np.quantile(np.concatenate(means), [(1 - level) / 2, (1 + level) / 2])
     order = np.argsort(value, kind="stable")
     share = np.cumsum(held[order]) / held.sum()
     p05, p50, p95 = (value[order][min(int(np.searchsorted(share, q)), len(order) - 1)] for q in (0.05, 0.5, 0.95))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from crossbook.study.series import Floats, Times
 __all__ = ["mean_run_length", "stationary_counts", "stationary_indices"]
 
 
+CHUNK = 1 << 24
 MOST = 1 << 28
 """Rows times resamples that fit into memory at once: 2 GiB."""
 
@@ -47,6 +49,13 @@ def stationary_counts(rows: int, mean_run: float, resamples: int, rng: np.random
     indices = stationary_indices(rows, mean_run, resamples, rng)
     flat = indices + np.arange(resamples)[:, None] * rows
     return np.bincount(flat.ravel(), minlength=resamples * rows).reshape(resamples, rows).astype(np.float64)
+
+
+def chunks(rows: int, resamples: int) -> Iterator[int]:
+    """Numbers of resamples, in all `resamples`, whose counts fit into 128 MB at once: one where they do together."""
+    most = max(1, CHUNK // max(rows, 1))
+    for begin in range(0, resamples, most):
+        yield min(most, resamples - begin)
 
 
 def mean_run_length(values: Floats) -> float:
