@@ -32,8 +32,11 @@ NUMBERS = (
 )
 """Columns that hold numbers wherever they appear."""
 
-LARGEST = 1e100
-"""What no price, size or flow reaches: squares and products of such numbers stay finite."""
+LARGEST = 1e30
+"""What no price, size or flow reaches: squares and products of such numbers stay finite, as do ratios to `SMALLEST`."""
+
+SMALLEST = 1e-30
+"""What every price, depth or value that something is divided by exceeds."""
 
 LONGEST = 1 << 60
 """Ns that any length of time may have: 36 years, the kernels' bound."""

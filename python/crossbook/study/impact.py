@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from crossbook.errors import DataError
-from crossbook.study.checked import checked, expected_columns
+from crossbook.study.checked import SMALLEST, checked, expected_columns
 from crossbook.study.least_squares import clustered, least_squares, student
 from crossbook.study.prevailing import prevailing_quotes
 from crossbook.study.series import Clock, Floats, on_clock
@@ -115,7 +115,7 @@ def amihud(bars: pl.DataFrame, /, *, lags: int | None = None, level: float = 0.9
     for missing columns. Amihud (2002), "Illiquidity and stock returns", Journal of Financial Markets 5(1).
     """
     expected_columns(bars, "bars", {"return_bp", "value"})
-    rows = bars.filter(pl.col("value") > 0).drop_nulls("return_bp")
+    rows = bars.filter(pl.col("value") > SMALLEST).drop_nulls("return_bp")
     ratio = (rows["return_bp"].abs() / rows["value"] * 1e6).to_numpy()
     row: dict[str, float | None] = {"amihud": float(ratio.mean()) if ratio.size else None, "lo": None, "hi": None}
     if ratio.size >= 3 and ratio.min() < ratio.max():
@@ -158,7 +158,9 @@ def order_impacts(
     side = pl.col("side").cast(pl.Float64)
     return (
         orders.with_columns(later=pl.Series(later, dtype=pl.Float64).fill_nan(None))
-        .filter((pl.col("side") != 0) & (pl.col("size") > 0) & (pl.col("mid") > 0) & (pl.col("later") > 0))
+        .filter(
+            (pl.col("side") != 0) & (pl.col("size") > 0) & (pl.col("mid") > SMALLEST) & (pl.col("later") > SMALLEST)
+        )
         .select(
             ts="at",
             side="side",
@@ -277,6 +279,8 @@ def fit_impact(
     y = impact / volatility_bp
     blocks = (ts - ts.min()) // int(block_s * 1e9)
     total = float(y @ y)
+    if not total > SMALLEST**4:
+        raise DataError("expected impacts that are not all 0, in units of volatility_bp")
 
     def best(delta: float) -> tuple[float, float]:
         x = np.exp(delta * logs)

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from crossbook.errors import DataError
-from crossbook.study.checked import checked, expected_columns
+from crossbook.study.checked import SMALLEST, checked, expected_columns
 from crossbook.study.series import on_clock
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def _states(quotes: pl.DataFrame, tick: float, buckets: int, spreads: int) -> tu
     """Mid in half ticks (NaN where a side is unknown), imbalance bucket, spread state; 0 where unknown."""
     names = ["bid", "bid_size", "ask", "ask_size"]
     expected_columns(quotes, "quotes", names)
-    if not (0 < tick < float("inf") and 2 <= buckets <= 1000 and 1 <= spreads <= 1000):
+    if not (SMALLEST < tick < float("inf") and 2 <= buckets <= 1000 and 1 <= spreads <= 1000):
         raise DataError(
             f"expected a tick above 0, 2 to 1,000 buckets, 1 to 1,000 spreads, found {tick}, {buckets}, {spreads}"
         )
@@ -154,6 +154,8 @@ def micro_price(quotes: pl.DataFrame, table: pl.DataFrame, /) -> pl.DataFrame:
     adjustments = table["adjustment"].cast(pl.Float64).fill_nan(None).drop_nulls()
     if not adjustments.is_finite().all():
         raise DataError("table: expected finite adjustments")
+    if not float(table["tick"][0]) > SMALLEST:
+        raise DataError(f"table: expected a tick above 0, found {table['tick'][0]}")
     tick, buckets, spreads = float(table["tick"][0]), int(table["buckets"][0]), int(table["spreads"][0])
     half, bucket, gap = _states(quotes, tick, buckets, spreads)
     values = table.sort("spread", "bucket")["adjustment"].fill_null(float("nan")).to_numpy()

@@ -12,7 +12,7 @@ import polars as pl
 from crossbook import _core
 from crossbook.capture import Capture
 from crossbook.errors import DataError
-from crossbook.study.checked import checked, expected_columns
+from crossbook.study.checked import SMALLEST, checked, expected_columns
 from crossbook.study.least_squares import hac_lags, least_squares, student
 from crossbook.study.quotes import decimals
 from crossbook.study.resample import mean_run_length, stationary_counts
@@ -259,7 +259,7 @@ def _scaled(bars: pl.DataFrame, names: list[str]) -> pl.DataFrame:
     if "depth" not in bars.columns:
         raise DataError("bars: expected a column depth")
     depth = pl.col("depth")
-    return bars.select(pl.when(depth > 0).then(pl.col(n).cast(pl.Float64).fill_nan(None) / depth) for n in names)
+    return bars.select(pl.when(depth > SMALLEST).then(pl.col(n).cast(pl.Float64).fill_nan(None) / depth) for n in names)
 
 
 @checked

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from crossbook.errors import DataError
-from crossbook.study.checked import checked, expected_columns
+from crossbook.study.checked import SMALLEST, checked, expected_columns
 from crossbook.study.resample import chunks
 from crossbook.study.series import on_clock
 
@@ -90,7 +90,7 @@ def basis(
     columns = ["mid", "microprice"]
     for role, frame in (("primary", primary), ("secondary", secondary)):
         expected_columns(frame, role, columns)
-        if any((frame[name] <= 0).any() for name in columns):
+        if any((frame[name] <= SMALLEST).any() for name in columns):
             raise DataError(f"{role}: expected mids and microprices above 0, whose ratio is studied")
 
     def side(frame: pl.DataFrame, role: str) -> pl.DataFrame:

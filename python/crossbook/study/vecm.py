@@ -13,7 +13,7 @@ import polars.selectors as cs
 
 from crossbook import _core
 from crossbook.errors import DataError
-from crossbook.study.checked import checked
+from crossbook.study.checked import LARGEST, checked
 from crossbook.study.series import Floats
 
 __all__ = ["Var", "Vecm", "cointegration", "lag_order", "var", "vecm"]
@@ -72,7 +72,7 @@ def matrix_of(frame: pl.DataFrame, columns: Sequence[str] | None, *, least: int 
     if len(names) < least or len(set(names)) < len(names):
         raise DataError(f"expected at least {least} different numeric columns, found {list(names)}")
     values = frame.select(pl.col(name).cast(pl.Float64, strict=False) for name in names).to_numpy()
-    bad = np.argwhere(~np.isfinite(values))
+    bad = np.argwhere(~(np.abs(values) <= LARGEST))
     if bad.size:
         raise DataError(
             f"expected finite numbers, found {values[tuple(bad[0])]!r} in {names[bad[0, 1]]}, row {bad[0, 0]}"
