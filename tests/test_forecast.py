@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from collections.abc import Callable
 
 import numpy as np
 import polars as pl
@@ -16,6 +17,7 @@ from crossbook.study.forecasters import platt
 
 MS = 1_000_000
 SECOND = 1000 * MS
+START = 1_700_000_000 * SECOND
 
 
 def data(
@@ -76,6 +78,55 @@ def test_forecasts_do_not_know_outcomes_that_are_not_over() -> None:
     same = ["ts", "forecast", "own_forecast", "null_forecast", "probability_up"]
     assert again.filter(early).select(same).equals(whole.filter(early).select(same))
     assert not again.filter(~early).select(same).equals(whole.filter(~early).select(same))
+
+
+class Nearest:
+    """Forecasts the outcome of the training row that lies nearest: it lives on outcomes that overlap."""
+
+    def fit(self, x: np.ndarray, y: np.ndarray, /, *, inner: tuple[int, int], seed: int) -> Callable:
+        return lambda rows: y[np.abs(rows[:, :1] - x[None, :, 0]).argmin(axis=1)]
+
+
+@pytest.mark.parametrize("embargo_ms", [0.0, 500.0])
+def test_a_model_that_remembers_overlapping_outcomes_gains_nothing_by_it(embargo_ms: float) -> None:
+    rng = np.random.default_rng(11)
+    rows, step, horizon_ms = 6_000, 100, 1_000.0
+    ts = START + np.arange(rows) * step * 1_000_000
+    steps = int(horizon_ms) // step
+    moves = rng.standard_normal(rows + steps)
+    path = np.concatenate([[0.0], np.cumsum(moves)])
+    outcomes = pl.DataFrame({"ts": ts, "horizon_ms": horizon_ms, "move_bp": path[steps : rows + steps] - path[:rows]})
+    features = pl.DataFrame({"ts": ts, "time": np.arange(rows, dtype=float)})
+
+    def gain(said_ms: float, embargo: float) -> tuple[float, int]:
+        """Correlation of forecasts with outcomes in the rows that training outcomes could reach into."""
+        frame = outcomes.with_columns(horizon_ms=pl.lit(said_ms))
+        found = walk_forward(
+            features, frame, horizon_ms=said_ms, model=Nearest(), folds=300, embargo_ms=embargo, directions=False
+        )
+        near = found.group_by("fold", maintain_order=True).head(3)
+        return float(np.corrcoef(near["outcome"], near["forecast"])[0, 1]), near.height
+
+    honest, count = gain(horizon_ms, embargo_ms)
+    assert abs(honest) < 4 / np.sqrt(count)
+    # The same model where the horizon is understated, so that nothing is purged: that would have been the leak.
+    assert gain(1e-3, 0.0)[0] > 0.5
+
+
+def test_the_noise_of_a_later_outcome_in_a_feature_helps_only_where_it_is_that_rows_own() -> None:
+    rng = np.random.default_rng(12)
+    rows = 3_000
+    ts = START + np.arange(rows) * 100_000_000
+    noise = rng.standard_normal(rows)
+    outcomes = pl.DataFrame({"ts": ts, "horizon_ms": 100.0, "move_bp": noise})
+    # The noise of the outcome that is over at the decision: known, and of no use.
+    past = pl.DataFrame({"ts": ts, "past": np.concatenate([[0.0], noise[:-1]])})
+    found = forecast_scores(walk_forward(past, outcomes, horizon_ms=100.0)).row(0, named=True)
+    assert found["r2"] < 0.01
+    assert found["r2_lo"] is None or found["r2_lo"] < 0.005
+    # Had the outcome itself been in the features, it would be found: the test can see a leak.
+    leak = pl.DataFrame({"ts": ts, "leak": noise})
+    assert forecast_scores(walk_forward(leak, outcomes, horizon_ms=100.0))["r2"][0] > 0.99
 
 
 def test_what_a_feature_explains_is_found_and_what_none_does_is_not() -> None:

@@ -83,6 +83,46 @@ def test_a_moving_ratio_is_followed_and_a_still_one_is_the_regression():
     assert still["beta_se"][-1] == pytest.approx(0.005 / math.sqrt(((x - x.mean()) ** 2).sum()), rel=1e-6)
 
 
+def test_the_filter_is_the_plain_one_and_that_of_statsmodels():
+    from statsmodels.tsa.statespace.mlemodel import MLEModel
+
+    pair, noise, step = cointegrated(300, 6), 2.5e-5, np.array([1e-6, 1e-8])
+    first, doubt = np.array([1.0, 0.1]), np.array([0.5, 0.2])
+    found = kalman_hedge(pair, noise=noise, step=tuple(step), first=tuple(first), doubt=tuple(doubt), warm_up=10)
+    y = pair["secondary"].to_numpy()
+    design = np.column_stack([pair["primary"].to_numpy() - pair["primary"][0], np.ones(y.size)])
+    state, covariance, total = first, np.diag(doubt), 0.0
+    for k in range(y.size):
+        covariance = covariance + np.diag(step)
+        variance = design[k] @ covariance @ design[k] + noise
+        innovation = y[k] - design[k] @ state
+        gain = covariance @ design[k] / variance
+        state, covariance = state + gain * innovation, covariance - np.outer(gain, design[k] @ covariance)
+        total -= 0.5 * (math.log(2 * math.pi * variance) + innovation**2 / variance)
+        row = found.row(k, named=True)
+        assert (row["beta"], row["alpha"]) == pytest.approx(tuple(state), rel=1e-9)
+        assert row["beta_se"] == pytest.approx(math.sqrt(covariance[0, 0]), rel=1e-7)
+        assert row["z"] == pytest.approx(innovation / math.sqrt(variance), rel=1e-7, abs=1e-9)
+    assert found["log_likelihood"][0] == pytest.approx(total, rel=1e-10)
+    # statsmodels' state is that of the first row, a step after our guess.
+    model = MLEModel(y, k_states=2)
+    model["design"], model["transition"], model["selection"] = design.T[None], np.eye(2), np.eye(2)
+    model["state_cov"], model["obs_cov"] = np.diag(step), np.array([[noise]])
+    model.ssm.initialize_known(first, np.diag(doubt + step))
+    theirs = model.ssm.filter()
+    assert found["beta"].to_numpy() == pytest.approx(theirs.filtered_state[0], rel=1e-9)
+    assert found["log_likelihood"][0] == pytest.approx(theirs.llf, rel=1e-9)
+
+
+def test_the_rows_that_a_first_guess_comes_from_do_not_count_twice():
+    rng = np.random.default_rng(7)
+    x = rng.standard_normal(100)
+    pair = pl.DataFrame({"primary": x, "secondary": 2 * x + rng.standard_normal(100)})
+    found = kalman_hedge(pair, noise=1.0, step=(0.0, 0.0), warm_up=98)
+    own = 1 / math.sqrt(((x - x.mean()) ** 2).sum())
+    assert found["beta_se"][-1] == pytest.approx(own, rel=0.02)
+
+
 def test_nothing_later_than_a_row_is_used_when_the_variances_are_given():
     pair = cointegrated(500, 5)
     options = {"noise": 2.5e-5, "step": (1e-6, 1e-8)}

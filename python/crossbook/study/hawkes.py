@@ -200,9 +200,10 @@ def fit_hawkes(
     ties are common; fit with two rules and compare. `decays`: where to start (per second), or with `fixed_decays` what
     to keep. `stationary`: constrain the spectral radius below 1 where the free optimum lies beyond.
 
-    Bounds are μ > 0, α ≥ 0, β > 0. Several starting decays are tried, then Newton's steps within the bounds on the
-    exact second derivatives; of more than 40,000 events the first 20,000 are fitted first, to start near.
-    The likelihood is concave in μ and α but not in the decays, and with several components a local maximum cannot be
+    Bounds are μ > 0, α ≥ 0, and for β 1e-9 to 1e11 per second: a decay on the upper one (`at_bound`) means that
+    ``ordered`` ties are all it describes. Several starting decays are tried, then Newton's steps within the bounds on
+    the exact second derivatives; of more than 40,000 events the first 20,000 are fitted first, to start near. The
+    likelihood is concave in μ and α but not in the decays, and with several components a local maximum cannot be
     excluded.
 
     Returns a `HawkesFit`. Standard errors ``se`` from the observed information (minus the second derivatives) of the
@@ -262,7 +263,7 @@ def _describe(
 ) -> HawkesFit:
     from scipy.stats import norm
 
-    from crossbook.study.hawkes_optimum import radius_gradient
+    from crossbook.study.hawkes_optimum import LEAST_DECAY, MOST_DECAY, radius_gradient
 
     values, converged, constrained = found.values, found.converged, found.constrained
     d = len(data.names)
@@ -274,6 +275,8 @@ def _describe(
     log_likelihood, _, hessian, fisher = kernel.information(*vectors)
     flat = np.concatenate(vectors)
     free = flat > 1e-9
+    # The bounds of the search: a decay there was not found, only cut off.
+    free[-c:] = (decays > LEAST_DECAY * 1.01) & (decays < MOST_DECAY * 0.99)
     free[:d] = baseline > 1e-9 * kernel.counts[0] / kernel.seconds
     if fixed_decays:
         free[-c:] = False

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Optimum", "maximise", "radius_gradient", "starting_values"]
 
+LEAST_DECAY, MOST_DECAY = 1e-9, 1e11
+"""Bounds of the search, per second: 30 years to a hundredth of a nanosecond."""
 _RADIUS = 1 - 1e-6
 """A constrained process is kept so far from the edge of explosion."""
 
@@ -79,7 +81,7 @@ class _Target:
         return np.concatenate([np.full(self.d, 0.5), alpha, [] if self.fixed else np.log(self.decays)])
 
     def bounds(self) -> list[tuple[float, float]]:
-        beta = [] if self.fixed else [(float(np.log(1e-9)), float(np.log(1e11)))] * self.c
+        beta = [] if self.fixed else [(float(np.log(LEAST_DECAY)), float(np.log(MOST_DECAY)))] * self.c
         return [(1e-6, 1e3)] * self.d + [(0.0, 1e3)] * (self.d**2 * self.c) + beta
 
 

@@ -165,9 +165,10 @@ def kalman_hedge(
 
     The Kalman filter: what a row says was known at it, nothing later is used, except that `noise` (variance of ``e``)
     and `step` (variances of a step of ``β, α``) are fitted to the whole by maximum likelihood unless given; give both
-    for an honest backtest. `first` guess of ``(β, α)`` and its variances `doubt`: by default a regression over the
-    first `warm_up` rows, with its variances. `primary` is taken about its first value, so ``α`` is the secondary's
-    value there.
+    for an honest backtest. `first` guess of ``(β, α)`` and its variances `doubt`, both as of one step before the first
+    row: by default a regression over the first `warm_up` rows with `warm_up` times its variances, the information of
+    one row, so that those rows do not count twice. Until there a row knows what the regression saw: give `first` and
+    `doubt` where that matters. `primary` is taken about its first value, so ``α`` is the secondary's value there.
 
     Returns `pair` with ``beta, beta_se, alpha, innovation`` (the secondary less what was expected), ``z`` (over its
     standard deviation) and a constant column each ``noise, step_beta, step_alpha, log_likelihood``. Raises `DataError`
@@ -193,7 +194,7 @@ def kalman_hedge(
     if first is None:
         first = (slope, level)
     if doubt is None:
-        doubt = (rest / square, rest * (1 / warm_up + float(head.mean()) ** 2 / square))
+        doubt = (warm_up * rest / square, rest * (1 + warm_up * float(head.mean()) ** 2 / square))
 
     def run(log_noise: float, steps: tuple[float, float]) -> tuple[Floats, Floats, Floats, Floats, Floats, float]:
         return _core.kalman_hedge(x, y, first=first, doubt=doubt, step=steps, noise=math.exp(log_noise))
