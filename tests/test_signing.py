@@ -264,3 +264,14 @@ def test_a_micro_price_that_cannot_be_fitted_is_a_typed_error() -> None:
         micro_price(quotes, table.head(3))
     with pytest.raises(DataError, match="table: missing"):
         micro_price(quotes, table.drop("tick"))
+
+
+def test_a_quote_of_the_trades_own_time_counts_only_if_asked() -> None:
+    # In whole seconds: the quote at 5 s shows 102, that before it 100; Lee and Ready's quotes are at least 5 s old.
+    seen = pl.DataFrame({"ts_recv": [5, 10], "price": [101.0, 101.0]})
+    held = pl.DataFrame({"ts_recv": [1, 5], "mid": [100.0, 102.0]})
+    one = {"rule": "quote", "delay_ms": 5e-6}
+    assert sign_trades(seen, held, rule="quote")["sign"].to_list() == [1, -1]
+    assert sign_trades(seen, held, rule="quote", same_time=True)["sign"].to_list() == [-1, -1]
+    assert sign_trades(seen, held, **one)["sign"].to_list() == [0, 1]
+    assert sign_trades(seen, held, same_time=True, **one)["sign"].to_list() == [0, -1]

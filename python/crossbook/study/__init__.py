@@ -1,4 +1,16 @@
-"""The analytics: each a function from DataFrames to DataFrames, and `Study`, which runs them on a capture."""
+"""The analytics: each a function from DataFrames to DataFrames, and `Study`, which runs them on a capture.
+
+What all have in common:
+
+* **Times** are ns since 1970, UTC, in ``ts_recv`` (our clock) and ``ts_event`` (the exchange's), 0 or null where
+  unknown; `clock` says which is used, rows without it are left out, and rows are put in its order (those of one instant
+  stay in their own). A Datetime does as well. `market_table` makes such tables of any other.
+* **Prices and sizes** are decimals; null and NaN mean unknown, infinite ones and sizes below 0 are refused.
+* **Tables** are Polars', or any that speak Arrow's stream interface, as pandas' do.
+* **Errors** are `crossbook.Error`: a `DataError` names function, argument, column and what was expected. Results hold
+  nulls where a docstring says so, and never NaN.
+* **Chance** has a `seed`: the same input gives the same numbers.
+"""
 
 from __future__ import annotations
 

@@ -185,9 +185,10 @@ def price_discovery(
     lags is estimated again: percentiles at `level`. A resample costs a weighted sum of the blocks' moments, whatever
     the number of rows. `β` is left as it is because its error is of a smaller order (superconsistency).
 
-    Parameters: `frame` of two to six log prices of one thing in rows of equal meaning (`aligned_prices`); a column
-    ``ts`` (ns) gives half-lives in ms if its rows are evenly spaced. An interval of Hasbrouck's bounds is a row for
-    each bound; where the bounds are far apart, sample more often. A half-life longer than 10,000 rows is null.
+    Parameters: `frame` of two to six log prices of one thing in rows of equal meaning (`aligned_prices`, or days side
+    by side); a column ``ts`` (ns or Datetime) gives half-lives in ms if its rows are evenly spaced. An interval of
+    Hasbrouck's bounds is a row for each bound; where the bounds are far apart, sample more often. A half-life longer
+    than 10,000 rows is null.
 
     Raises `DataError` as `vecm` and `information_shares` do, and for fewer than 20 blocks.
 

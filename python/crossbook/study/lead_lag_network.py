@@ -25,7 +25,8 @@ def lead_lag_matrix(quotes: Mapping[str, pl.DataFrame], /, **options: Unpack[Opt
     time that the two share. Columns: `first, second, peak_lag_ms` (positive: `first` leads) with `_lo_ms`, `_hi_ms`,
     `rho_peak, llr, llr_abs, null_max, leader` (a name, or ``"none"``), `problem` (null, or why a pair has no measure:
     then the others are null). The row of `(b, a)` is that of `(a, b)` mirrored. ``matrix.pivot("second", index="first",
-    values="peak_lag_ms")`` is the square one. Raises `DataError` for fewer than two venues.
+    values="peak_lag_ms")`` is the square one. A ratio is infinite where nothing is behind. Raises `DataError` for fewer
+    than two venues or options out of range.
     """
     if len(quotes) < 2:
         raise DataError(f"expected quotes of at least two venues, found {list(quotes)}")
@@ -74,8 +75,8 @@ def lead_lag_network(matrix: pl.DataFrame, /) -> Network:
     its part of the weighted sum of squares, 0 if leads add up exactly. Venues that mark to each other in a
     ring have a high one.
 
-    Raises `DataError` for missing columns. Jiang, Lim, Yao & Ye (2011), "Statistical ranking and combinatorial Hodge
-    theory", Mathematical Programming 127.
+    Raises `DataError` for missing columns, names that are none, or a lead without a finite lag and interval. Jiang,
+    Lim, Yao & Ye (2011), "Statistical ranking and combinatorial Hodge theory", Mathematical Programming 127.
     """
     needed = {"first", "second", "peak_lag_ms", "peak_lag_lo_ms", "peak_lag_hi_ms", "rho_peak", "leader"}
     if missing := needed - set(matrix.columns):

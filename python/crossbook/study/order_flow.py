@@ -126,7 +126,8 @@ def quote_flow(quotes: pl.DataFrame, /) -> pl.DataFrame:
     The formula and paper of `order_flow`, between one row and the next in the frame's own order. `quotes` with
     ``ts_recv, ts_event, bid, bid_size, ask, ask_size`` in decimals, null or NaN (or a size of 0) where a side is
     unknown. A row a quote, columns as `order_flow` gives them with ``ofi_1`` alone; ``start`` where this quote or the
-    one before is unknown on either side. Raises `DataError` for a missing column.
+    one before is unknown on either side. Sizes are in base currency, as given. Raises `DataError` for a missing column,
+    a size below 0 or a price that is infinite.
     """
     names = ["bid", "bid_size", "ask", "ask_size"]
     expected_columns(quotes, "quotes", {"ts_recv", "ts_event", *names})

@@ -27,7 +27,8 @@ def decimals(frame: pl.DataFrame, instrument: Instrument) -> pl.DataFrame:
     """Turn the integers of a table into decimals: prices in quote currency, sizes in base currency.
 
     Works on ``bid, bid_size, ask, ask_size`` and on ``price, size``. A size of an inverse contract is
-    ``contracts × multiplier / price``. A side of size 0 is unknown: its price and size become null.
+    ``contracts × multiplier / price``. A side of size 0 is unknown: its price and size become null. Raises `DataError`
+    for columns that hold no numbers; other columns stay as they are.
     """
 
     def count(name: str, unit: str) -> pl.Expr:
@@ -61,7 +62,8 @@ def quotes(frame: pl.DataFrame, /) -> pl.DataFrame:
 
     ``mid = (bid + ask) / 2``; ``microprice = (bid · ask_size + ask · bid_size) / (bid_size + ask_size)`` (Gatheral and
     Oomen, *Zero-intelligence realized variance estimation*, 2010: the mid weighted by the opposite sizes);
-    ``spread_bp = (ask - bid) / mid · 1e4``. Null where a side is unknown.
+    ``spread_bp = (ask - bid) / mid · 1e4``. Null where a side is unknown. `frame` with ``bid, bid_size, ask, ask_size``
+    (null or NaN where unknown). Raises `DataError` for a missing column or one that holds no numbers.
     """
     expected_columns(frame, "quotes", ["bid", "bid_size", "ask", "ask_size"])
     bid, ask, bid_size, ask_size = (pl.col(name) for name in ("bid", "ask", "bid_size", "ask_size"))
@@ -84,8 +86,8 @@ def basis(
     Parameters: touches of both venues with ``ts_recv, ts_event, mid, microprice``; `end` (ns of `clock`): how far both
     were watched, later rows are left out. Returns ``ts`` (ns of `clock`), ``held_ns`` (until the next row of either,
     be it one in which a touch is unknown; of the last row until `end`, 0 without one), ``mid_primary, mid_secondary,
-    basis_bp`` and ``microbasis_bp`` (the same of microprices), one row an instant at which both are known. Raises
-    `DataError` if a frame has no such clock.
+    basis_bp`` and ``microbasis_bp`` (the same of microprices; null where one is unknown), one row an instant at which
+    both mids are known. Raises `DataError` for a missing column or a mid or microprice that is not above 0.
     """
     columns = ["mid", "microprice"]
     for role, frame in (("primary", primary), ("secondary", secondary)):

@@ -30,7 +30,8 @@ def aggressor_orders(trades: pl.DataFrame, /) -> pl.DataFrame:
     """Merge fills into the aggressor orders that made them: a sweep of fifty fills is one order.
 
     Consecutive rows of one engine time `ts_event` (of one `ts_recv` where that is 0) and one side are one order. Two
-    orders of one side in one engine instant (a millisecond on Binance) cannot be told apart and count as one.
+    orders of one side in one engine instant (a millisecond on Binance, a second in some files) cannot be told apart and
+    count as one.
 
     `trades` in the order of the stream with `ts_recv, ts_event` (ns), `side, price, size`. Columns: `ts_recv` (of the
     first fill), `ts_event, side, price` (`Σ price·size / Σ size` over fills with a price and a size; null without),

@@ -27,12 +27,15 @@ def sign_trades(
     *,
     rule: Rule = "lee_ready",
     delay_ms: float = 0.0,
+    same_time: bool = False,
     clock: Clock = "recv",
 ) -> pl.DataFrame:
     """Add ``sign``: +1 where a rule takes the buyer for the aggressor, -1 the seller, 0 where it cannot say.
 
     * ``quote``: above the mid a buy, below it a sale, at it 0. The mid is that of the last quote strictly before the
-      trade's time less `delay_ms`; Lee and Ready take 5 s for the reports of their day, 0 suits one clock.
+      trade's time less `delay_ms`, or with `same_time` at or before it, which differs where times are whole seconds:
+      Lee and Ready take quotes at least 5 s old (``delay_ms=5000, same_time=True``) for the reports of their day; 0
+      suits one clock, and then a quote of the trade's own time may be the one that it made.
     * ``tick``: a trade above the last different price is a buy, below it a sale; 0 until the price has changed once.
     * ``lee_ready``: the quote rule, and where that gives 0 or has no mid, the tick rule.
 
@@ -51,14 +54,14 @@ def sign_trades(
         raise DataError("trades: expected finite prices, found null, NaN or infinity")
     sign = np.zeros(price.size, dtype=np.int8)
     if rule != "tick":
-        sign = np.sign(price - _mids(trades, quotes, clock, round(delay_ms * 1e6)))
+        sign = np.sign(price - _mids(trades, quotes, clock, round(delay_ms * 1e6), same_time))
         sign = np.nan_to_num(sign).astype(np.int8)
     if rule != "quote":
         sign = np.where(sign == 0, _ticks(price), sign)
     return trades.with_columns(sign=pl.Series(sign, dtype=pl.Int8))
 
 
-def _mids(trades: pl.DataFrame, quotes: pl.DataFrame | None, clock: Clock, delay: int) -> Floats:
+def _mids(trades: pl.DataFrame, quotes: pl.DataFrame | None, clock: Clock, delay: int, same_time: bool) -> Floats:
     if quotes is None:
         raise DataError("expected quotes, which every rule but tick compares with")
     column = f"ts_{clock}"
@@ -70,7 +73,7 @@ def _mids(trades: pl.DataFrame, quotes: pl.DataFrame | None, clock: Clock, delay
     at = trades[column].cast(pl.Int64).to_numpy()
     if not times.size:
         return np.full(at.size, np.nan)
-    row = np.searchsorted(times, at - delay, "left") - 1
+    row = np.searchsorted(times, at - delay, "right" if same_time else "left") - 1
     return np.where((row >= 0) & (at != 0), mids[np.maximum(row, 0)], np.nan)
 
 
@@ -91,6 +94,7 @@ def signing_accuracy(
     *,
     rules: Sequence[Rule] = ("quote", "tick", "lee_ready"),
     delay_ms: float = 0.0,
+    same_time: bool = False,
     clock: Clock = "recv",
     block_s: float = 10.0,
     level: float = 0.95,
@@ -109,7 +113,8 @@ def signing_accuracy(
 
     rows = []
     for rule in rules:
-        found = sign_trades(trades, quotes, rule=rule, delay_ms=delay_ms, clock=clock).filter(pl.col("side") != 0)
+        found = sign_trades(trades, quotes, rule=rule, delay_ms=delay_ms, same_time=same_time, clock=clock)
+        found = found.filter(pl.col("side") != 0)
         side, sign = found["side"].to_numpy(), found["sign"].to_numpy()
         right = (side == sign).astype(np.float64)
         row: dict[str, object] = {"rule": rule, "trades": side.size}

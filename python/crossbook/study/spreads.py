@@ -36,8 +36,10 @@ def quoted_spread(
 
     ``Σ held · 1e4 (ask - bid) / mid / Σ held`` over quotes whose sides are both known, the last until `end` (ns of
     `clock`; by default its own time). One row: ``quoted_bp, lo, hi`` (at `level`; seconds of one block of `block_s` may
-    depend on each other, null below two blocks), ``median_bp`` (by time), ``seconds`` (known), ``quotes``. Null
-    figures where nothing stood for any time. Raises `DataError` for missing columns or options out of range.
+    depend on each other, null below two blocks), ``median_bp`` (by time), ``seconds`` (known), ``quotes``. Null figures
+    where nothing stood for any time. Locked quotes count with 0 and crossed ones with what they are, less than 0; leave
+    those out first where they are an artefact (`market_table`'s `drop_crossed`). Raises `DataError` for missing columns
+    or options out of range.
     """
     expected_columns(quotes, "quotes", {"bid", "ask"})
     if not block_s > 0 or not 0 < level < 1:
@@ -94,7 +96,10 @@ def spreads(
 
     `adverse_selection`, which defines all but the first and matches each order to the quote it met, beside
     `quoted_spread`. A row a horizon: ``horizon_ms, orders, quoted_bp, quoted_lo, quoted_hi, effective_bp, …,
-    realised_bp, …, impact_bp, …, impact_share``. Effective is realised plus impact. Huang & Stoll (1996).
+    realised_bp, …, impact_bp, …, impact_share``, in bp of the mid, nulls as in those two. Effective is realised plus
+    impact. `trades` with ``ts_recv, ts_event, side, price, size`` (without a side of the venue's own: `sign_trades`),
+    `quotes` with ``bid, ask, mid``. Raises `DataError` for missing columns or options out of range. Huang & Stoll
+    (1996), "Dealer versus auction markets", Journal of Financial Economics 41(3).
     """
     quoted = quoted_spread(quotes, clock=clock, block_s=block_s, level=level)
     parts = adverse_selection(

@@ -135,7 +135,7 @@ def against_twin(
     lead that mutual reference and the times of observation could not have made; one that is beyond them shows more than
     *this* null, which is not yet who causes what.
 
-    Parameters: frames and `options` as for `lead_lag_both`; `runs` of at least 19; with fewer than 39
+    Parameters: frames and `options` as for `lead_lag_both`; `runs` of 19 to 100,000; with fewer than 39
     nothing is beyond at 95 %. The seed of `options` drives the twins. Raises `DataError` as `lead_lag_both` and
     `feedback_twin` do.
 
