@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -526,3 +527,38 @@ def test_a_wrong_option_is_an_error_of_crossbook_or_gives_no_nan(call: Call) -> 
         for one in wrong(value):
             bad += answers(call, call.args, call.options | {name: one}, f"{name} = {one!r}"[:80])
     assert not bad, "\n".join(bad)
+
+
+WRONG = ("x", [], {}, math.nan, 1.5, True, -1, 10**400, object())
+MODELS = {
+    study.Ridge: {"penalties": [*WRONG, (), (math.nan,), ("x",), (0.0,)], "clip": [*WRONG[:4], True, -1, 0.0, 10**400]},
+    study.Boosted: {
+        **dict.fromkeys(("iterations", "leaves", "least_leaf", "threads"), (*WRONG, 0, math.inf, 10**12)),
+        **dict.fromkeys(("learning_rate", "l2"), (*WRONG[:4], True, -1, math.inf, 10**400)),
+    },
+}
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_a_model_that_cannot_be_is_refused(model: Callable[..., Any]) -> None:
+    for name, values in MODELS[model].items():
+        for value in values:
+            with pytest.raises(xb.DataError, match="expected"):
+                model(**{name: value})
+
+
+def test_a_study_that_cannot_be_is_refused(small: Path) -> None:
+    capture = xb.open(small)
+    times = [value for value in WRONG if value != -1]
+    wrong = {
+        **dict.fromkeys(("start", "end"), times),
+        **dict.fromkeys(("seed", "primary", "secondary", "clock", "untimed"), WRONG),
+        "fair_basis": [value for value in WRONG if not isinstance(value, str)],
+        "fees_bp": ["x", 1.5, True, object(), *({"usdm": fee} for fee in ("x", None, math.nan, math.inf, 1e9, True))],
+    }
+    for name, values in wrong.items():
+        for value in values:
+            with pytest.raises(xb.Error):
+                xb.Study(capture, **{"primary": "usdm", "secondary": "spot"} | {name: value})
+    with pytest.raises(xb.DataError, match=r"what crossbook\.open gives"):
+        xb.Study(small, primary="usdm", secondary="spot")  # type: ignore[arg-type]

@@ -6,7 +6,9 @@ themselves check only what is theirs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -25,8 +27,10 @@ __all__ = [
     "needed",
     "number_column",
     "numbers",
+    "real",
     "sided",
     "times",
+    "whole",
     "whole_array",
 ]
 
@@ -86,6 +90,7 @@ NUMBERS = frozenset(
 SIZES = frozenset(["size", "bid_size", "ask_size"])
 TEXTS = frozenset(["venue", "stream", "kind", "direction", "winner", "cause"])
 FLAGS = frozenset(["success", "censored", "imputed"])
+SIDES = [-1.0, 0.0, 1.0]
 TRADES = frozenset(["trades", "primary_trades", "secondary_trades"])
 
 
@@ -167,6 +172,21 @@ def whole_array(values: object, what: str) -> NDArray[np.int64]:
     return np.ascontiguousarray(array, dtype=np.int64)
 
 
+def whole(value: object) -> bool:
+    """Whether this is a whole number, and no truth value."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def real(value: object) -> bool:
+    """Whether this is a real number that a float holds, infinity among them, and neither NaN nor a truth value."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    try:
+        return not math.isnan(float(value))
+    except OverflowError:
+        return False
+
+
 def float_array(values: object, what: str) -> NDArray[np.float64]:
     """Numbers as an array. Raises `DataError` for anything else."""
     try:
@@ -244,9 +264,8 @@ def _traded(frame: pl.DataFrame, what: str) -> pl.DataFrame:
 def sided(frame: pl.DataFrame, what: str) -> pl.DataFrame:
     """The frame with its column ``side`` as Int8, null as 0 (unknown). Raises `DataError` unless it is 1, -1 or 0."""
     side = numbers(frame["side"], what).cast(pl.Float64)
-    bad = ~side.is_in([-1.0, 0.0, 1.0]) & side.is_not_null()
-    if bad.any():
-        row = int(bad.arg_true()[0])
+    if not side.is_in(SIDES).all():
+        row = int((~side.is_in(SIDES)).fill_null(False).arg_true()[0])
         raise DataError(f"{what}: side: expected 1 (buys), -1 (sells) or 0 (unknown), found {side[row]} in row {row}")
     return frame.with_columns(side.cast(pl.Int8).fill_null(0).alias("side"))
 

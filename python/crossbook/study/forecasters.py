@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from crossbook.errors import DataError
+from crossbook.study.checks import real, whole
 from crossbook.study.series import Floats
 
 __all__ = ["Boosted", "Forecaster", "Predict", "Ridge", "platt"]
@@ -47,7 +48,8 @@ class Ridge:
 
     def __post_init__(self) -> None:
         """Refuses what makes no model."""
-        if not self.penalties or not all(p > 0 for p in self.penalties) or not self.clip > 0:
+        known = isinstance(self.penalties, (tuple, list)) and all(real(p) for p in self.penalties) and real(self.clip)
+        if not (known and self.penalties and all(p > 0 for p in self.penalties) and self.clip > 0):
             raise DataError(f"expected penalties above 0 and a clip above 0, found {self.penalties} and {self.clip}")
 
     def fit(self, x: Floats, y: Floats, /, *, inner: tuple[int, int], seed: int) -> Predict:
@@ -100,9 +102,13 @@ class Boosted:
 
     def __post_init__(self) -> None:
         """Refuses what makes no model."""
-        whole = (self.iterations, self.leaves - 1, self.least_leaf, self.threads)
-        if min(whole) < 1 or not self.learning_rate > 0 or not self.l2 >= 0:
-            raise DataError(f"expected positive sizes, at least 2 leaves and l2 of 0 or more, found {self}")
+        sizes = (self.iterations, self.leaves, self.least_leaf, self.threads)
+        known = all(whole(n) and 1 <= n <= 1_000_000 for n in sizes) and real(self.learning_rate) and real(self.l2)
+        if not (known and self.leaves >= 2 and 0 < self.learning_rate < math.inf and 0 <= self.l2 < math.inf):
+            raise DataError(
+                "expected positive sizes of at most a million, at least 2 leaves, a learning rate above 0 and l2 of 0 "
+                f"or more, found {self}"
+            )
 
     def fit(self, x: Floats, y: Floats, /, *, inner: tuple[int, int], seed: int) -> Predict:
         """As `Forecaster.fit`; the mean of y, from which the trees start, is taken off again.

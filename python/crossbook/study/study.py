@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -13,6 +14,7 @@ import polars as pl
 from crossbook._core import Market
 from crossbook.errors import DataError
 from crossbook.study.arbitrage import Surfaces, receive_only
+from crossbook.study.checks import FURTHEST_NS, real, whole
 from crossbook.study.clocks import clock_path, clocks, impute_times
 from crossbook.study.crosses import Crosses, cross_share, default_fair_basis, find_crosses
 from crossbook.study.lead_lag import LeadLag, lead_lag_both
@@ -20,7 +22,7 @@ from crossbook.study.quotes import basis, basis_summary, decimals, quotes
 from crossbook.study.response import responses
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from crossbook._core import Instrument
     from crossbook.capture import Capture
@@ -66,6 +68,8 @@ class Study:
     quotes that carry no exchange time: ``impute`` by update id (`crossbook.study.impute_times`) or ``exclude``. `seed`
     drives the bootstraps. `progress` is called with bytes read and their total.
 
+    Raises `InstrumentError` for a name that the capture has not, `DataError` for an option out of range.
+
     The parts are computed when they are first asked for. The capture is read once, as a stream: frames and events are
     not kept, only the quotes, trades and depth measures that the parts need (135 bytes a message, measured on
     USD-M and spot).
@@ -90,6 +94,23 @@ class Study:
             raise DataError(f'clock {clock!r}: expected "recv" or "event"')
         if untimed not in ("impute", "exclude"):
             raise DataError(f'untimed {untimed!r}: expected "impute" or "exclude"')
+        if not hasattr(capture, "select"):
+            raise DataError(f"capture: expected what crossbook.open gives, found {capture!r}")
+        for name, role in (("primary", primary), ("secondary", secondary)):
+            if not isinstance(role, str):
+                raise DataError(f"{name}: expected the name of an instrument, found {role!r}")
+        for name, time in (("start", start), ("end", end)):
+            if time is not None and not (whole(time) and abs(time) <= FURTHEST_NS):
+                raise DataError(f"{name}: expected whole ns within 2^62 of the epoch, found {time!r}")
+        if not (whole(seed) and 0 <= seed < 1 << 63):
+            raise DataError(f"seed: expected a whole number of 0 or more, found {seed!r}")
+        if fair_basis is not None and not isinstance(fair_basis, str):
+            raise DataError(f'fair_basis: expected "none", "rolling_median" or "funding", found {fair_basis!r}')
+        if fees_bp is not None and not isinstance(fees_bp, Mapping):
+            raise DataError(f"fees_bp: expected fees by name of instrument, found {fees_bp!r}")
+        for name, fee in (fees_bp or {}).items():
+            if not (real(fee) and abs(fee) < 10_000):
+                raise DataError(f"fees_bp: {name}: expected a fee between -10,000 and 10,000 bp, found {fee!r}")
         self.capture = capture.select(primary) if primary == secondary else capture.select(primary, secondary)
         self.clock: Clock = clock
         self.start, self.end = start, end
