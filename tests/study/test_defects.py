@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
+from conftest import tape
 
 from crossbook import study
 from crossbook.errors import DataError
@@ -106,3 +107,33 @@ def test_a_table_of_another_library_is_taken_as_it_is() -> None:
     prices = pl.DataFrame({"price": [1.0, 2.0, 1.0, 2.0, 1.0, 2.0]})
     assert study.roll_spread(Theirs(prices)).equals(study.roll_spread(prices))
     assert study.roll_spread(prices.lazy()).equals(study.roll_spread(prices))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"levels": n} for n in (0, 11, -1, True, "x", 1.5, None, 10**30, float("nan"))),
+        *({"every": one} for one in ("x", 1, None)),
+        *({"instrument": one} for one in (-1, 5, True, "nope", None, 1.5, b"x", 10**30)),
+    ],
+    ids=str,
+)
+def test_order_flow_refuses_options_by_name(options: dict) -> None:
+    with pytest.raises(DataError, match=r"levels|every|instrument"):
+        study.order_flow(tape([{"ts_event": 1, "ts_recv": 1, "kind": 1, "side": 1, "price": 1, "size": 1}]), **options)
+
+
+@pytest.mark.parametrize("source", [None, 3, "x", [1], [None], pl.DataFrame()], ids=str)
+def test_order_flow_wants_tapes(source: object) -> None:
+    with pytest.raises(DataError, match="tape"):
+        study.order_flow(source)
+
+
+def test_resamples_in_parts_are_drawn_from_the_same_law() -> None:
+    from crossbook.study import resample
+
+    assert list(resample.chunks(10, 1_000)) == [1_000]
+    assert list(resample.chunks(resample.CHUNK // 3, 8)) == [3, 3, 2]
+    assert list(resample.chunks(10 * resample.CHUNK, 2)) == [1, 1]
+    with pytest.raises(DataError, match="fewer resamples"):
+        resample.stationary_indices(10**9, 2.0, 10**6, np.random.default_rng(0))

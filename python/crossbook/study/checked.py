@@ -119,7 +119,7 @@ def _argument(label: str, name: str, value: Any, rule: str, scope: dict[str, Any
     if choices and "Floats" in rule and not isinstance(value, str):
         return value
     if choices and not (isinstance(value, str) and value in choices):
-        found = value if isinstance(value, str) else f"a {type(value).__name__}"
+        found = value if isinstance(value, str) else type(value).__name__
         number = "a number or " if {"int", "float"} & set(kinds) else ""
         raise DataError(f"{where}: expected {number}one of {', '.join(choices)}, found {found}")
     if not choices and kinds[0] in ("float", "int"):

@@ -65,6 +65,8 @@ def order_flow(
     below the best level Xu, Gould & Howison (2018), "Multi-level order-flow imbalance in a limit order book", Market
     Microstructure and Liquidity 4(3-4).
     """
+    if not 1 <= levels <= 10:
+        raise DataError(f"levels: expected 1 to 10 levels, found {levels}")
     if isinstance(source, _core.Tape):
         tapes: Iterable[Tape] = [source]
         instruments: Sequence[Instrument] | None = source.instruments
