@@ -137,3 +137,11 @@ def test_resamples_in_parts_are_drawn_from_the_same_law() -> None:
     assert list(resample.chunks(10 * resample.CHUNK, 2)) == [1, 1]
     with pytest.raises(DataError, match="fewer resamples"):
         resample.stationary_indices(10**9, 2.0, 10**6, np.random.default_rng(0))
+
+
+def test_products_of_whole_numbers_do_not_run_over() -> None:
+    touch = pl.DataFrame({"bid": [2**40], "bid_size": [2**40], "ask": [2**40 + 2], "ask_size": [2**40]})
+    assert study.quotes(touch)["microprice"].to_list() == [2.0**40 + 1]
+    fills = pl.DataFrame({"ts_recv": [1, 2], "side": [1, -1], "price": [2**40, 2**39], "size": [2**40, 2**40]})
+    found = study.signing_accuracy(fills, rules=["tick"])
+    assert found["correct_value"].item() == pytest.approx(1 / 3)

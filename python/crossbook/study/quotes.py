@@ -66,7 +66,8 @@ def quotes(frame: pl.DataFrame, /) -> pl.DataFrame:
     (null or NaN where unknown). Raises `DataError` for a missing column or one that holds no numbers.
     """
     expected_columns(frame, "quotes", ["bid", "bid_size", "ask", "ask_size"])
-    bid, ask, bid_size, ask_size = (pl.col(name) for name in ("bid", "ask", "bid_size", "ask_size"))
+    # Products of whole numbers would run over.
+    bid, ask, bid_size, ask_size = (pl.col(name).cast(pl.Float64) for name in ("bid", "ask", "bid_size", "ask_size"))
     mid = (bid + ask) / 2
     return frame.with_columns(
         mid=mid,

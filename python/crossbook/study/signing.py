@@ -125,7 +125,7 @@ def signing_accuracy(
             if (sign != 0).any():
                 row["correct_of_signed"] = float(right[sign != 0].mean())
             if "size" in found.columns:
-                value = (found["price"] * found["size"]).cast(pl.Float64).to_numpy()
+                value = (found["price"].cast(pl.Float64) * found["size"].cast(pl.Float64)).to_numpy()
                 row["correct_value"] = float(right @ value / value.sum()) if value.sum() > 0 else None
             at = found[f"ts_{clock}"].cast(pl.Int64).to_numpy()
             _, block = np.unique((at - at.min()) // int(block_s * 1e9), return_inverse=True)
