@@ -9,6 +9,7 @@ import pytest
 from tests.coverage import anticipation as coverage
 from tests.test_anticipation import MS, touches
 
+from crossbook import costs
 from crossbook.errors import DataError
 from crossbook.study import advice, forecast_trades, forecast_trades_summary
 from crossbook.study.parts.anticipation import part
@@ -46,7 +47,7 @@ FLAT = touches([(1, 99, 2, 101, 3), (100, 99, 2, 101, 3)])
 
 
 def one(
-    shown: pl.DataFrame = FLAT, traded: pl.DataFrame = NO_HITS, side: str = "buy", **options: float
+    shown: pl.DataFrame = FLAT, traded: pl.DataFrame = NO_HITS, side: str = "buy", **options: object
 ) -> dict[str, float]:
     """The figures of one order at 10 ms over a horizon of 10 ms."""
     found = advice(forecasts([(10, 1.0)]), shown, traded, side=side, buckets=1, latency_ms=2.0, **options)  # type: ignore[arg-type]
@@ -80,6 +81,27 @@ def test_an_order_that_is_not_filled_pays_what_the_touch_costs_at_the_end() -> N
     assert filled["post_bp"] == pytest.approx(-100 + 0.99)
     # The mid was 100 and is 101.5: it went the buyer's way.
     assert filled["adverse_bp"] == pytest.approx(-150)
+
+
+def test_costs_give_the_fees_of_takers_and_makers_by_side_and_volume() -> None:
+    away = touches([(1, 99, 2, 101, 3), (20, 100, 2, 103, 3), (100, 99, 2, 101, 3)])
+    fill = hits([(15, 98.5, 0.1, -1)])
+    tiers = costs.Tiers(costs.Tier(0, 1, 4), costs.Tier(1_000_000, -0.5, 3))
+    assert one(away, costs=tiers) == one(away, taker_fee_bp=4.0, maker_fee_bp=1.0)
+    assert one(away, fill, costs=tiers) == one(away, fill, taker_fee_bp=4.0, maker_fee_bp=1.0)
+    state = costs.State(volume=1_000_000)
+    assert one(away, fill, costs=tiers, state=state) == one(away, fill, taker_fee_bp=3.0, maker_fee_bp=-0.5)
+    # A fixed fee of 0.05 is 10 bp of half a unit at 100, paid once, whether the order was filled or chased.
+    schedule = tiers + costs.Fixed("0.05")
+    for traded in (NO_HITS, fill):
+        plain, more = (one(away, traded, costs=c, size=0.5) for c in (tiers, schedule))
+        assert more["take_bp"] == pytest.approx(plain["take_bp"] + 10)
+        assert more["post_bp"] == pytest.approx(plain["post_bp"] + 10)
+        assert more["waiting_bp"] == pytest.approx(plain["waiting_bp"])
+    # Who sells pays no interest on what is received: costs may differ by side.
+    holding = costs.State(funding=(1_000_000, 10**18 + 1, 10**12), now=10**18, holding=10**10)
+    sides = [one(FLAT, side=d, costs=costs.Funding(), state=holding)["take_bp"] for d in ("buy", "sell")]
+    assert sides == pytest.approx([100 + 1.01, 100 - 0.99])
 
 
 def test_selling_is_buying_turned_over() -> None:
@@ -194,6 +216,13 @@ def test_orders_that_the_data_does_not_see_to_their_end_are_left_out() -> None:
             lambda: advice(pl.concat([forecasts([(10, 1.0)]), forecasts([(11, 1.0)], 5.0)]), FLAT, NO_HITS),
             "one horizon",
         ),
+        (
+            lambda: advice(
+                forecasts([(10, 1.0)]), FLAT, NO_HITS, costs=costs.Fees(maker_bp=1, taker_bp=2), maker_fee_bp=1
+            ),
+            "expected costs or fees in bp, found both",
+        ),
+        (lambda: advice(forecasts([(10, 1.0)]), FLAT, NO_HITS, costs=costs.Fixed(1)), "expected a size above 0 with a"),
         (lambda: forecast_trades(forecasts([(10, 1.0)], -1.0), FLAT), "a horizon above 0 ms"),
         (lambda: forecast_trades(forecasts([(10, 1.0)]), FLAT, fee_bp=1e4), "a fee below 10,000 bp"),
         (lambda: forecast_trades(forecasts([(10, 1.0)]), FLAT, threshold_bp=-1.0), "a threshold of 0 or more"),

@@ -2072,7 +2072,12 @@ class FlowScan:
     """
 
     def __new__(
-        cls, *, instrument: int = 0, levels: int = 10, every: Literal["message", "row"] = "message"
+        cls,
+        *,
+        instrument: int = 0,
+        levels: int = 10,
+        every: Literal["message", "row"] = "message",
+        sizes: bool = False,
     ) -> FlowScan: ...
     def apply(self, tape: Tape, /) -> None:
         """Take the events of a tape, which follows on the one before."""
@@ -2080,7 +2085,8 @@ class FlowScan:
         """Give the rows since they were last taken.
 
         ``ts_event, ts_recv, bid, bid_size, ask, ask_size, depth, known`` (ranks whose flow is known), ``start`` (1: no
-        flow leads here), ``ofi_1, ofi_2, …``; a row a change of the levels.
+        flow leads here), ``ofi_1, ofi_2, …``; with `sizes` then ``bid_size_1, …, ask_size_1, …`` (0: no level); a row a
+        change of the levels.
         """
 
 @final

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -15,6 +15,9 @@ from crossbook.study.anticipation import touch_columns
 from crossbook.study.checks import checked, floats
 from crossbook.study.forecast import Blocks, Estimate, horizon_of
 from crossbook.study.series import Clock, Floats, Times, on_clock
+
+if TYPE_CHECKING:
+    from crossbook.costs import Cost, State
 
 __all__ = ["advice", "forecast_trades", "forecast_trades_summary"]
 
@@ -206,6 +209,8 @@ def advice(
     side: Literal["both", "buy", "sell"] = "both",
     taker_fee_bp: float = 0.0,
     maker_fee_bp: float = 0.0,
+    costs: Cost | None = None,
+    state: State | None = None,
     latency_ms: float = 5.0,
     size: float = 0.0,
     buckets: int = 5,
@@ -229,6 +234,10 @@ def advice(
     orders are filled no later. Where the touch has moved away on arrival, the size shown at t is ahead; where it has
     fallen back, nothing is. Trades of unknown side (0) fill nothing.
 
+    Fees are `taker_fee_bp` and `maker_fee_bp` of what is traded, or what `costs` (`crossbook.costs`: a venue's tiers,
+    fixed fees, a sum of several) says of each side as taker and as maker in `state`, an account's volume among it. A
+    fixed cost counts once an order, as bp of `size` at the mid, and needs a `size`.
+
     Buckets: equal shares of ``d · forecast`` (positive: the price is expected to run away), and ``all``. Columns:
     ``bucket`` ("1" the lowest), ``orders, forecast_lo_bp, forecast_hi_bp, forecast_bp`` (mean), then each with ``_lo,
     _hi`` at `level` by blocks of `block_s` seconds (see `forecast_scores`): ``take_bp, post_bp, fill_probability``,
@@ -242,7 +251,8 @@ def advice(
     if all are. Cont & Kukanov (2017), "Optimal order placement in limit order markets", Quantitative Finance 17(1),
     treats the split between taking and posting (`crossbook.routing.place`); here its fill probability is measured.
 
-    Raises `DataError` for missing columns, several horizons, forecasts that are not finite, or options out of range.
+    Raises `DataError` for missing columns, several horizons, forecasts that are not finite, options out of range, or
+    both `costs` and a fee; `CostError` where `state` lacks what the costs need.
     """
     if side not in ("both", "buy", "sell"):
         raise DataError(f'side: expected "both", "buy" or "sell", found {side!r}')
@@ -263,7 +273,12 @@ def advice(
     usable &= ends
     times, values = times[usable], values[usable]
     sides = {"both": (1, -1), "buy": (1,), "sell": (-1,)}[side]
-    parts = [_outcomes(times, d, horizon, delay, touch, trades, size, (taker_fee_bp, maker_fee_bp)) for d in sides]
+    charges = {d: (_Charge(taker_fee_bp), _Charge(maker_fee_bp)) for d in sides}
+    if costs is not None:
+        if taker_fee_bp or maker_fee_bp:
+            raise DataError("expected costs or fees in bp, found both")
+        charges = {d: _charges(costs, d, state, size) for d in sides}
+    parts = [_outcomes(times, d, horizon, delay, touch, trades, size, charges[d]) for d in sides]
     signal = np.concatenate([d * values for d in sides])
     when = np.concatenate([times for _ in sides])
     found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -279,6 +294,26 @@ def advice(
     ]:
         table.append(_row(name, mine, signal, found, blocks))
     return pl.DataFrame(table, schema=ADVICE)
+
+
+class _Charge(NamedTuple):
+    """What an order that trades pays."""
+
+    rate: float
+    """bp of what is traded."""
+    fixed: float = 0.0
+    """Quote currency a unit of its size, whatever the price."""
+
+
+def _charges(costs: Cost, d: int, state: State | None, size: float) -> tuple[_Charge, _Charge]:
+    """As a taker and as a maker, on the side `d`."""
+    found = []
+    for liquidity in ("taker", "maker"):
+        rate, fixed = costs.affine(side="buy" if d > 0 else "sell", liquidity=liquidity, state=state)
+        if fixed and not size > 0:
+            raise DataError(f"costs: expected a size above 0 with a fixed cost of {fixed} an order, found {size}")
+        found.append(_Charge(float(rate), float(fixed) / size if fixed else 0.0))
+    return found[0], found[1]
 
 
 def _row(
@@ -333,7 +368,7 @@ def _outcomes(
     touch: _Touch,
     trades: tuple[Times, Floats, Floats, NDArray[np.int8]],
     size: float,
-    fees: tuple[float, float],
+    charges: tuple[_Charge, _Charge],
 ) -> dict[str, Floats]:
     """Costs of taking and of posting of one side, in bp of the mid at the decision."""
     now = np.searchsorted(touch.times, times, "right") - 1
@@ -344,9 +379,9 @@ def _outcomes(
     own, shown, other = (touch.bid, touch.bid_size, touch.ask) if d > 0 else (touch.ask, touch.ask_size, touch.bid)
     limit = own[now]
 
-    def cost(price: Floats, fee: float) -> Floats:
+    def cost(price: Floats, charge: _Charge) -> Floats:
         # The fee is a share of what is paid, not of the mid at the decision.
-        return np.asarray(1e4 * d * (price - mid) / mid + fee * price / mid)
+        return np.asarray((1e4 * (d * (price - mid) + charge.fixed) + charge.rate * price) / mid)
 
     better = d * (own[arrive] - limit)
     ahead = np.where(better == 0, shown[arrive], np.where(better > 0, shown[now], 0.0)) + size
@@ -361,8 +396,8 @@ def _outcomes(
         >= 0
     )
     crossed = d * (limit - other[arrive]) >= 0
-    take = cost(other[arrive], fees[0])
-    rested = np.where(filled, cost(limit, fees[1]), cost(other[end], fees[0]))
+    take = cost(other[arrive], charges[0])
+    rested = np.where(filled, cost(limit, charges[1]), cost(other[end], charges[0]))
     return {
         "take": take,
         "post": np.where(crossed, take, rested),

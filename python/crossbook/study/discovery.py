@@ -13,7 +13,8 @@ import polars as pl
 
 from crossbook.errors import DataError
 from crossbook.study.checked import checked
-from crossbook.study.resample import mean_run_length, stationary_counts
+from crossbook.study.least_squares import student
+from crossbook.study.resample import expanded_tails, mean_run_length, stationary_counts, variance_freedom
 from crossbook.study.series import Clock, Floats, series
 from crossbook.study.shares import MOST, Shares, frame_of, shares_of
 from crossbook.study.vecm import (
@@ -182,13 +183,15 @@ def price_discovery(
     Intervals: rows of the regression (each with its own lags, so no seam is ever regressed upon) are cut into blocks of
     `block_rows` (by default a 250th of them); blocks are drawn by the stationary bootstrap with mean run `mean_run` (by
     default chosen from the estimating function of `α`, see `mean_run_length`), and everything but `β` and the number of
-    lags is estimated again: percentiles at `level`. A resample costs a weighted sum of the blocks' moments, whatever
-    the number of rows. `β` is left as it is because its error is of a smaller order (superconsistency).
+    lags is estimated again: percentiles at `level`, further out where few blocks carry most of the variance
+    (`expanded_tails` with the degrees of `variance_freedom`); of a half-life the resamples' deviation of its inverse,
+    by Student's t. A resample costs a weighted sum of the blocks' moments, whatever the number of rows. `β` is left as
+    it is because its error is of a smaller order (superconsistency).
 
     Parameters: `frame` of two to six log prices of one thing in rows of equal meaning (`aligned_prices`, or days side
     by side); a column ``ts`` (ns or Datetime) gives half-lives in ms if its rows are evenly spaced. An interval of
     Hasbrouck's bounds is a row for each bound; where the bounds are far apart, sample more often. A half-life longer
-    than 10,000 rows is null.
+    than 10,000 rows is null, and so is its upper end where no reversion at all is within the interval.
 
     Raises `DataError` as `vecm` and `information_shares` do, and for fewer than 20 blocks.
 
@@ -208,10 +211,12 @@ def price_discovery(
     stack, counts = _block_moments(y, fit.beta, chosen, trend, block_rows)
     if len(stack) < MIN_BLOCKS:
         raise DataError(f"expected at least {MIN_BLOCKS} blocks, found {len(stack)} of {int(counts[0])} rows")
-    run = _run_of(stack, fit, trend) if mean_run is None else mean_run
+    scores = _scores(stack, fit.beta, trend)
+    run = max(mean_run_length(score) for score in scores) if mean_run is None else mean_run
     weights = stationary_counts(len(stack), run, resamples, np.random.default_rng(seed))
     drawn = _estimate(weights, stack, counts, fit, chosen, trend)
-    tail = [(1 - level) / 2, (1 + level) / 2]
+    freedom = min(_freedom(scores), max(len(stack) / run, 2.0))
+    tail = expanded_tails(level, len(stack), freedom)
 
     shares = Shares(drawn[0], drawn[2])
     bounds = {name: _quantiles(values, tail) for name, values in _measures(shares).items() if values is not None}
@@ -227,7 +232,7 @@ def price_discovery(
         .drop_nulls("value")
         .with_columns(pl.col("lo", "hi").fill_nan(None))
     )
-    return Discovery(table, _adjustment(frame, fit, drawn, tail), fit, chosen, float(run))
+    return Discovery(table, _adjustment(frame, fit, drawn, tail, student(level, freedom)), fit, chosen, float(run))
 
 
 def _choose_lags(
@@ -255,16 +260,21 @@ def _block_moments(y: Floats, beta: Floats, lags: int, trend: Trend, block_rows:
     return np.stack([part for part, _ in parts]), np.array([float(count) for _, count in parts])
 
 
-def _run_of(stack: Floats, fit: Vecm, trend: Trend) -> float:
-    """The longest of the mean runs chosen from `Σ z(t - 1) û(t)` of each block, gap by venue."""
-    k, r = fit.beta.shape
+def _scores(stack: Floats, beta: Floats, trend: Trend) -> list[Floats]:
+    """`Σ z(t - 1) û(t)` of each block, by gap and venue: what moves `α` when a block is drawn more often."""
+    k, r = beta.shape
     first = int(trend == "constant")
     extras = first + r
     regressors = np.r_[0:extras, extras + k : stack.shape[-1]]
     coefficients, _ = regress(stack.sum(axis=0), 1, extras, k)
     gaps = np.arange(first, extras)
     score = stack[:, gaps, extras : extras + k] - stack[:, gaps][:, :, regressors] @ coefficients
-    return max(mean_run_length(score[:, i, j]) for i in range(r) for j in range(k))
+    return [score[:, i, j] for i in range(r) for j in range(k)]
+
+
+def _freedom(scores: list[Floats]) -> float:
+    """Degrees of freedom of what the blocks say of errors: those of the speed of which they say least."""
+    return min(variance_freedom(score) for score in scores)
 
 
 def _estimate(
@@ -297,15 +307,14 @@ def _quantiles(values: Floats, tail: list[float]) -> Floats:
 
 
 def _adjustment(
-    frame: pl.DataFrame, fit: Vecm, drawn: tuple[Floats, Floats, Floats], tail: list[float]
+    frame: pl.DataFrame, fit: Vecm, drawn: tuple[Floats, Floats, Floats], tail: list[float], reach: float
 ) -> pl.DataFrame:
     alpha, gamma, sigma = drawn
     lives = half_life(fit.alpha, fit.beta, fit.gamma, fit.sigma)
+    life_bounds, alpha_bounds = np.full((2, lives.size), np.inf), _quantiles(alpha, tail)
     # Where the estimate itself has none there is no interval to look for.
-    drawn_lives = (
-        half_life(alpha, fit.beta, gamma, sigma) if np.isfinite(lives).all() else np.full((1, lives.size), np.inf)
-    )
-    life_bounds, alpha_bounds = _quantiles(drawn_lives, tail), _quantiles(alpha, tail)
+    if np.isfinite(lives).all():
+        life_bounds = _life_bounds(lives, half_life(alpha, fit.beta, gamma, sigma), reach)
     spacing = _spacing_ms(frame)
     rows: list[dict[str, Any]] = []
     for j in range(fit.beta.shape[1]):
@@ -321,6 +330,18 @@ def _adjustment(
             rows.append(row)
     numbers = [name for name in rows[0] if name not in ("gap", "venue")]
     return pl.DataFrame(rows, schema_overrides=dict.fromkeys(numbers, pl.Float64))
+
+
+def _life_bounds(lives: Floats, drawn: Floats, reach: float) -> Floats:
+    """`reach` deviations of the resamples either way of each half-life's inverse, `[2, r]`; infinite where that is 0.
+
+    The inverse is a rate: nearly linear in what is regressed, and errors grow with it, so that an interval about it is
+    right on both sides where one about half-lives, or their quantiles, too often ends below the truth.
+    """
+    with np.errstate(divide="ignore"):
+        rates = 1.0 / lives
+        off = reach * (1.0 / drawn).std(axis=0)
+        return np.stack([1.0 / (rates + off), 1.0 / np.maximum(rates - off, 0.0)])
 
 
 def _spacing_ms(frame: pl.DataFrame) -> float | None:
@@ -350,7 +371,7 @@ def rolling_discovery(
 
     Each window is `price_discovery` at a fixed number of lags on its own rows (lags reach back before its first); its
     interval draws the window's blocks of `block_rows` (a divisor of `window_rows` and `step_rows`; by default their
-    greatest common divisor or a 50th of the window, whichever is less) one by one.
+    greatest common divisor or a 50th of the window, whichever is less) one by one; percentiles as there.
 
     Columns: ``row`` (the last row of the window) or, where `frame` has one, ``ts`` (ns, of that row), ``venue, measure,
     value, lo, hi``; measures are those of `information_shares` and, of two prices, ``alpha``. A window in which a price
@@ -373,7 +394,6 @@ def rolling_discovery(
     stack, counts = _block_moments(y, gaps, lags, trend, size)
     model = Vecm(names, np.zeros((k, k - 1)), gaps, np.zeros((lags, k, k)), np.zeros(k), np.eye(k), 0.0, 0)
     rng = np.random.default_rng(seed)
-    tail = [(1 - level) / 2, (1 + level) / 2]
     whole = (len(y) - 1 - lags) // size  # the last block has the remainder and belongs to no window
     if counts[-1] == size:
         whole = len(stack)
@@ -384,6 +404,7 @@ def rolling_discovery(
         try:
             alpha, _, sigma = _estimate(weights, mine, sizes, model, lags, trend)
             shares_of(alpha[0], sigma[0])
+            tail = expanded_tails(level, blocks, _freedom(_scores(mine, gaps, trend)))
             measures = _measures(Shares(alpha, sigma))
         except (DataError, np.linalg.LinAlgError):
             continue

@@ -209,7 +209,8 @@ def fit_hawkes(
     Returns a `HawkesFit`. Standard errors ``se`` from the observed information (minus the second derivatives) of the
     parameters inside their bounds, ``se_fisher`` from ``Σ ∇λ ∇λᵀ / λ²`` (Ogata 1978, "The asymptotic behaviour of
     maximum likelihood estimators for stationary point processes", AISM 30); ``lo, hi`` at `level` are normal, on the
-    log scale for baselines and decays, where they cannot be negative. A parameter on its bound has null for all four.
+    log scale for baselines and decays and on that of square roots for effects, whose variance grows with them as that
+    of a count does (cut at 0). A parameter on its bound has null for all four.
     ``summary``: ``events, seconds, log_likelihood, poisson_log_likelihood`` (the best without excitation),
     ``spectral_radius, radius_se, radius_lo, radius_hi`` (by the delta method on the logarithm; Perron's vectors give
     the derivative), ``endogenous_share`` (of all events, those caused by others: ``1 - Σμ T / n``),
@@ -288,8 +289,8 @@ def _describe(
     logarithmic[-c:] = True
     with np.errstate(invalid="ignore", over="ignore"):
         factor = np.exp(z * se / flat, where=free, out=np.full(flat.size, np.nan))
-        lo = np.where(logarithmic, flat / factor, np.maximum(flat - z * se, 0.0))
-        hi = np.where(logarithmic, flat * factor, flat + z * se)
+        lo, hi = _root_interval(flat, z * se)
+        lo, hi = np.where(logarithmic, flat / factor, lo), np.where(logarithmic, flat * factor, hi)
     cells = [(i, j, u) for i in range(d) for j in range(d) for u in range(c)]
     names = data.names
     parameters = pl.DataFrame(
@@ -321,7 +322,7 @@ def _describe(
             variance = known[np.ix_(at, at)].sum()
             error = float(np.sqrt(variance)) if variance > 0 else None
             value = float(matrix[i, j])
-            bounds = (None, None) if error is None else (max(value - z * error, 0.0), value + z * error)
+            bounds = (None, None) if error is None else tuple(float(end) for end in _root_interval(value, z * error))
             rows.append((names[i], names[j], value, error, *bounds))
     schema = {"target": pl.String, "source": pl.String} | dict.fromkeys(("value", "se", "lo", "hi"), pl.Float64)
     branching = pl.DataFrame(rows, schema=schema, orient="row")
@@ -355,6 +356,20 @@ def _describe(
         schema_overrides=dict.fromkeys(("radius_se", "radius_lo", "radius_hi"), pl.Float64),
     )
     return HawkesFit(names, baseline, adjacency, decays, parameters, branching, summary, covariance, data)
+
+
+def _root_interval(value: Floats | float, reach: Floats | float) -> tuple[Floats, Floats]:
+    """`reach` to either side of effects, on the scale of their square roots.
+
+    An effect is counted by the events that it brings about, so its variance grows with it: roots have a steady one, and
+    an interval that is even about the effect itself would be too short above small ones. Where the root's interval
+    would cross 0, there is no telling how variance goes on: it ends at 0 below and half a reach beyond the even one
+    above.
+    """
+    value, reach = np.asarray(value, dtype=np.float64), np.asarray(reach, dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        bent = np.minimum(reach**2 / (4 * value), reach / 2)
+    return np.where(2 * value > reach, value - reach + bent, 0.0 * reach), value + reach + bent
 
 
 def _inverse(matrix: Floats, free: np.ndarray) -> Floats:

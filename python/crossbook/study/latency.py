@@ -16,7 +16,7 @@ import polars as pl
 from crossbook.errors import DataError
 from crossbook.study.checks import checked, number_column
 from crossbook.study.projections import observed
-from crossbook.study.resilience import expanded_tails
+from crossbook.study.resample import expanded_tails
 from crossbook.study.series import Clock, on_clock
 
 if TYPE_CHECKING:

@@ -44,7 +44,7 @@ class Fit(NamedTuple):
         return statistic, float(fdtrc(len(which), self.freedom, statistic))
 
 
-def student(level: float, freedom: int) -> float:
+def student(level: float, freedom: float) -> float:
     """How many standard errors an interval at `level` reaches on either side (Student's t)."""
     from scipy.special import stdtrit
 

@@ -12,6 +12,7 @@ from crossbook import _core
 from crossbook.errors import DataError
 from crossbook.study.checked import checked, expected_columns
 from crossbook.study.projections import observed
+from crossbook.study.resample import bias_corrected, expanded_tails
 from crossbook.study.response import MOST_OFFSETS
 from crossbook.study.series import Clock, Floats, on_clock
 
@@ -131,7 +132,10 @@ def resilience(
     come back.
 
     Intervals at `level`: events are redrawn by blocks of `block_s` seconds with the same `from_ms` (a bootstrap:
-    `seed`), the curve is fitted again, and the ends are quantiles (expanded as `expanded_tails` says). Half-lives are
+    `seed`), the curve is fitted again, and the ends are quantiles (expanded as `expanded_tails` says). A curve that
+    bends in its half-life overstates on average what was drained, in the data as in their resamples: the quantiles are
+    moved by how often a resample lies below the estimate (`bias_corrected`). The value itself is that of least squares,
+    so that it need not lie in the middle. Half-lives are
     looked for between half a step and twice the window; a fit at either end has none, and if more than 5 % of the
     resamples end there the interval is null.
 
@@ -168,7 +172,7 @@ def resilience(
         known = spread[np.isfinite(spread)]
         bounds: list[float | None] = [None, None]
         if known.size >= 0.95 * spread.size and math.isfinite(one):
-            bounds = [float(q) for q in np.quantile(known, tails)]
+            bounds = [float(q) for q in np.quantile(known, bias_corrected(tails, known, one))]
         keep = math.isfinite(one) and (fell or name == "drained")
         rows.append((name, one if keep else None, *(bounds if keep else [None, None]), unit or value))
     table = pl.DataFrame(
@@ -183,19 +187,6 @@ def resilience(
 
 
 _MEASURES = {"drained": "", "share_refilled": "share", "share_by_horizon": "share", "half_life_ms": "ms"}
-
-
-def expanded_tails(level: float, blocks: int) -> list[float]:
-    """Quantiles of a bootstrap over few blocks, further out than `(1 ± level) / 2`: as much as Student's interval of a
-    mean is wider than the percentile bootstrap's.
-
-    `Φ(∓ √(G / (G − 1)) t)` with the t quantile of `G − 1` degrees of freedom: Hesterberg (2015), "What teachers should
-    know about the bootstrap", The American Statistician 69(4), "expanded percentile interval".
-    """
-    from scipy.special import ndtr, stdtrit
-
-    low = float(ndtr(-math.sqrt(blocks / (blocks - 1)) * stdtrit(blocks - 1, (1 + level) / 2)))
-    return [low, 1 - low]
 
 
 class _Refill:

@@ -11,6 +11,7 @@ import polars as pl
 from crossbook.errors import DataError
 from crossbook.study.checked import checked, expected_columns
 from crossbook.study.least_squares import hac_lags, student
+from crossbook.study.long_run import cosine_error
 from crossbook.study.races import adverse_selection
 from crossbook.study.series import Clock, on_clock
 
@@ -35,11 +36,13 @@ def quoted_spread(
     """The quoted spread, weighted by the time for which it stood.
 
     ``Σ held · 1e4 (ask - bid) / mid / Σ held`` over quotes whose sides are both known, the last until `end` (ns of
-    `clock`; by default its own time). One row: ``quoted_bp, lo, hi`` (at `level`; seconds of one block of `block_s` may
-    depend on each other, null below two blocks), ``median_bp`` (by time), ``seconds`` (known), ``quotes``. Null figures
-    where nothing stood for any time. Locked quotes count with 0 and crossed ones with what they are, less than 0; leave
-    those out first where they are an artefact (`market_table`'s `drop_crossed`). Raises `DataError` for missing columns
-    or options out of range.
+    `clock`; by default its own time). One row: ``quoted_bp, lo, hi`` (at `level`, by cosines over time, one to two
+    blocks of `block_s` seconds, which should be no shorter than the spread's memory; null below two blocks),
+    ``median_bp`` (by time), ``seconds`` (known), ``quotes``. Null figures where nothing stood for any time. Locked
+    quotes count with 0 and crossed ones with what they are, less than 0; leave those out first where they are an
+    artefact (`market_table`'s `drop_crossed`). Raises `DataError` for missing columns or options out of range. Lazarus,
+    Lewis, Stock & Watson (2018), "HAR inference: recommendations for practice", Journal of Business & Economic
+    Statistics 36(4).
     """
     expected_columns(quotes, "quotes", {"bid", "ask"})
     if not block_s > 0 or not 0 < level < 1:
@@ -60,20 +63,16 @@ def quoted_spread(
         order = np.argsort(value, kind="stable")
         middle = int(np.searchsorted(np.cumsum(weight[order]), weight.sum() / 2))
         row |= {"quoted_bp": mean, "median_bp": float(value[order][min(middle, value.size - 1)])}
-        # Cut where a block ends, or one quiet quote would be weighed in the block in which it came.
-        width = max(1, round(block_s * 1e9))
+        # By time, not by quote: one quiet quote weighs as much as many.
         start = ts[used] - int(ts[used][0])
-        longest = int((start + weight).max())
-        if longest // width > MOST_BLOCKS:
-            raise DataError(f"expected at most {MOST_BLOCKS:,} blocks, found {longest // width:,} of {block_s} s")
-        edges = np.arange(0, longest + width, width)
-        total = np.concatenate([[0.0], np.cumsum(weight * (value - mean))])
-        ends = np.concatenate([[0.0], start + weight])
-        off = np.diff(np.interp(edges, ends, total))
-        blocks = off.size
+        both = np.column_stack([start, start + weight]).ravel()
+        blocks = math.ceil(both[-1] / max(1, round(block_s * 1e9)))
+        if blocks > MOST_BLOCKS:
+            raise DataError(f"expected at most {MOST_BLOCKS:,} blocks, found {blocks:,} of {block_s} s")
         if blocks > 1:
-            error = math.sqrt(float(off @ off) * blocks / (blocks - 1)) / float(weight.sum())
-            reach = student(level, blocks - 1) * error
+            total = np.cumsum(weight * (value - mean))
+            sums = np.column_stack([np.concatenate([[0.0], total[:-1]]), total]).ravel()
+            reach = student(level, blocks) * cosine_error(both, sums, blocks) / float(weight.sum())
             row |= {"lo": mean - reach, "hi": mean + reach}
     schema = dict.fromkeys(row, pl.Float64)
     return pl.DataFrame([row], schema=schema).with_columns(pl.col("quotes").cast(pl.Int64))

@@ -20,9 +20,10 @@ pub struct FlowScan {
 #[pymethods]
 impl FlowScan {
     #[new]
-    #[pyo3(signature = (*, instrument=0, levels=10, every="message"))]
-    fn new(instrument: u32, levels: usize, every: &str) -> PyResult<Self> {
+    #[pyo3(signature = (*, instrument=0, levels=10, every="message", sizes=false))]
+    fn new(instrument: u32, levels: usize, every: &str, sizes: bool) -> PyResult<Self> {
         let inner = Core::new(instrument, levels, self::every(every)?).map_err(errors::data)?;
+        let inner = if sizes { inner.with_sizes() } else { inner };
         Ok(Self { inner: Mutex::new(inner) })
     }
 
@@ -53,7 +54,11 @@ impl FlowScan {
             ("start", column::<UInt8Type>(rows.start)),
         ];
         let flow = names.iter().map(String::as_str).zip(rows.flow.into_iter().map(column::<Int64Type>));
-        Ok(Table::new(table::batch(fixed.into_iter().chain(flow))?))
+        let [bids, asks] = rows.sizes;
+        let ranks = |side: &str, count: usize| (1..=count).map(|k| format!("{side}_size_{k}")).collect::<Vec<_>>();
+        let names = [ranks("bid", bids.len()), ranks("ask", asks.len())].concat();
+        let sizes = names.iter().map(String::as_str).zip(bids.into_iter().chain(asks).map(column::<Int64Type>));
+        Ok(Table::new(table::batch(fixed.into_iter().chain(flow).chain(sizes))?))
     }
 }
 

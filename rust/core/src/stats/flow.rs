@@ -274,6 +274,16 @@ pub struct FlowRows {
     pub start: Vec<u8>,
     /// Flow since the row before, a column a rank.
     pub flow: Vec<Vec<i64>>,
+    /// Sizes of bids and of asks, a column a rank, 0 where there is none; no columns unless asked for.
+    pub sizes: [Vec<Vec<i64>>; 2],
+}
+
+impl FlowRows {
+    fn new(levels: usize, sizes: bool) -> Self {
+        let columns = |count: usize| vec![Vec::new(); count];
+        let shown = if sizes { levels } else { 0 };
+        Self { flow: columns(levels), sizes: [columns(shown), columns(shown)], ..Self::default() }
+    }
 }
 
 /// A book and its flow over the events of one instrument.
@@ -305,11 +315,18 @@ impl FlowScan {
             every,
             book: PriceBook::new(),
             flow: OrderFlow::new(levels)?,
-            rows: FlowRows { flow: vec![Vec::new(); levels], ..FlowRows::default() },
+            rows: FlowRows::new(levels, false),
             fresh: true,
             lost: false,
             known: 0,
         })
+    }
+
+    /// Shows the size of every rank too, from the next row on.
+    #[must_use]
+    pub fn with_sizes(mut self) -> Self {
+        self.rows = FlowRows::new(self.rows.flow.len(), true);
+        self
     }
 
     /// Takes the events of a tape, in order. A message may run from one tape into the next.
@@ -380,6 +397,11 @@ impl FlowScan {
         for (column, flow) in rows.flow.iter_mut().zip(sum) {
             column.push(flow);
         }
+        for (columns, top) in rows.sizes.iter_mut().zip(&self.flow.sides) {
+            for (column, size) in columns.iter_mut().zip(top.sizes) {
+                column.push(if lost { 0 } else { size });
+            }
+        }
         self.known = known;
     }
 
@@ -391,8 +413,8 @@ impl FlowScan {
 
     /// The rows since they were last taken.
     pub fn take(&mut self) -> FlowRows {
-        let flow = vec![Vec::new(); self.rows.flow.len()];
-        std::mem::replace(&mut self.rows, FlowRows { flow, ..FlowRows::default() })
+        let empty = FlowRows::new(self.rows.flow.len(), !self.rows.sizes[0].is_empty());
+        std::mem::replace(&mut self.rows, empty)
     }
 }
 
@@ -497,7 +519,7 @@ mod tests {
             let rows = whole.take();
             prop_assert_eq!(&rows, &parts.take());
             prop_assert!(rows.start.iter().skip(1).all(|start| *start == 0));
-            prop_assert_eq!(whole.take(), FlowRows { flow: vec![vec![]; 5], ..FlowRows::default() });
+            prop_assert_eq!(whole.take(), FlowRows::new(5, false));
         }
     }
 
@@ -524,7 +546,7 @@ mod tests {
         let mut other = level(9, 1, 100, 77, Flags::LAST);
         other.instrument = 4;
         tape.push(&other);
-        let mut scan = FlowScan::new(3, 2, Every::Message).expect("a scan");
+        let mut scan = FlowScan::new(3, 2, Every::Message).expect("a scan").with_sizes();
         scan.apply(&tape.view());
         let rows = scan.take();
         assert_eq!(rows.ts_recv, [1, 2, 3, 5, 7, 8]);
@@ -534,6 +556,10 @@ mod tests {
         assert_eq!(rows.depth, [26, 30, 25, 0, 5, 4]);
         // The second rank of the last snapshot is beyond what it covered.
         assert_eq!(rows.known, [2, 2, 2, 0, 1, 1]);
+        assert_eq!(rows.sizes[0], [[5, 9, 4, 0, 3, 3], [6, 6, 6, 0, 0, 0]]);
+        assert_eq!(rows.sizes[1], [[7, 7, 7, 0, 2, 1], [8, 8, 8, 0, 0, 0]]);
+        let again = scan.take();
+        assert!(again.sizes.iter().all(|columns| columns.len() == 2 && columns.iter().all(Vec::is_empty)));
         assert_eq!(scan.book().quote().ask_size, Size(1));
     }
 
