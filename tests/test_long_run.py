@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from crossbook.study.long_run import cosine_error
-from crossbook.study.resample import bias_corrected, expanded_tails, variance_freedom
+from crossbook.study.resample import expanded_tails, variance_freedom
 
 
 def test_a_wave_is_seen_by_its_own_cosine_alone() -> None:
@@ -58,12 +58,7 @@ def test_degrees_of_freedom_are_those_of_what_varies() -> None:
     assert variance_freedom(np.array([])) == 2
 
 
-def test_tails_widen_with_fewer_degrees_and_move_against_a_bias() -> None:
+def test_tails_widen_with_fewer_degrees() -> None:
     # t of 39 degrees is 2.0227; Φ(-2.0227 √(40 / 39)) = 0.02026.
     assert expanded_tails(0.95, 40)[0] == pytest.approx(0.02026, abs=1e-5)
     assert expanded_tails(0.95, 40, 10.0)[0] < expanded_tails(0.95, 40)[0]
-    drawn = np.arange(1000.0)
-    assert bias_corrected([0.025, 0.975], drawn, 499.5) == pytest.approx([0.025, 0.975])
-    # Estimate at the 31st hundredth, z = -0.4959: Φ(-0.9917 ∓ 1.96).
-    assert bias_corrected([0.025, 0.975], drawn, 309.5) == pytest.approx([0.00158, 0.8335], abs=1e-4)
-    assert 0 < bias_corrected([0.025, 0.975], drawn, -5.0)[0] < 1

@@ -15,6 +15,7 @@ from crossbook.errors import DataError
 from crossbook.study import (
     cross_flow,
     flow_bars,
+    flow_levels,
     flow_regression,
     integrated_flow,
     integrated_weights,
@@ -66,6 +67,13 @@ def test_flow_of_a_tape_is_in_base_currency_and_starts_after_the_snapshot() -> N
     assert found["depth"][1] == pytest.approx(2.0 + 0.5 + 1.0 + 0.4)
     halves = [tape(rows[:3]), tape(rows[3:])]
     assert order_flow(halves, levels=2).equals(found)
+    # With sizes the same, and what each rank shows: 0 where there is no level, null where it is not known.
+    shown = order_flow(halves, levels=2, sizes=True)
+    assert shown.select(found.columns).equals(found)
+    assert shown["bid_size_1"].to_list() == [0.5, 2.0, 2.0, None]
+    assert shown["bid_size_2"].to_list() == [pytest.approx(0.7), 0.5, None, None]
+    assert shown["ask_size_1"].to_list() == [1.0, 1.0, pytest.approx(0.4), None]
+    assert shown.columns[-4:] == ["bid_size_1", "bid_size_2", "ask_size_1", "ask_size_2"]
     with pytest.raises(DataError, match="1 to 10 levels"):
         order_flow(tape(rows), levels=11)
     with pytest.raises(DataError, match="expected an index below 1"):
@@ -150,6 +158,67 @@ def test_weights_are_the_first_principal_component_of_scaled_flow() -> None:
         integrated_weights(frame.with_columns(ofi_1=1.0, ofi_2=1.0, ofi_3=1.0))
     with pytest.raises(DataError, match="expected levels"):
         integrated_flow(frame, weights=found.head(2))
+
+
+def levelled(rows: int = 600, levels: int = 3) -> pl.DataFrame:
+    """Bars in which each level's flow moves the price, the deeper the less."""
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal((rows, 1)) + rng.standard_normal((rows, levels))
+    move = x @ (1.0 / np.arange(1, levels + 1)) + rng.standard_normal(rows)
+    columns = {f"ofi_{k + 1}": 5 * x[:, k] for k in range(levels)}
+    return pl.DataFrame({"ts": np.arange(rows), **columns, "depth": 5.0, "return_bp": move})
+
+
+def test_what_levels_explain_is_what_statsmodels_says() -> None:
+    import statsmodels.api as sm
+
+    frame = levelled()
+    found = flow_levels(frame)
+    assert found["flow"].to_list() == ["best levels"] * 3 + ["integrated"]
+    assert found["levels"].to_list() == [1, 2, 3, 3]
+    y = frame["return_bp"].to_numpy()
+    whole = integrated_flow(frame)
+    for row, columns in zip(found.iter_rows(named=True), (["ofi_1"], ["ofi_1", "ofi_2"], None, ["ofi"]), strict=True):
+        names = columns or ["ofi_1", "ofi_2", "ofi_3"]
+        scale = 1.0 if names == ["ofi"] else 5.0
+        fit = sm.OLS(y, sm.add_constant(whole.select(names).to_numpy() / scale)).fit()
+        assert row["r2"] == pytest.approx(fit.rsquared, rel=1e-9)
+        assert row["adjusted_r2"] == pytest.approx(fit.rsquared_adj, rel=1e-9)
+        assert row["lo"] < row["adjusted_r2"] < row["hi"]
+        if names == ["ofi"]:
+            assert row["coefficient"] == pytest.approx(fit.params[1], rel=1e-9)
+            # The jackknife of independent errors is about as wide as theirs.
+            assert (row["coefficient_hi"] - row["coefficient"]) / (2.09 * fit.bse[1]) == pytest.approx(1, abs=0.4)
+        else:
+            assert row["coefficient"] is None
+    assert found["adjusted_r2"][:3].is_sorted()
+    # The interval is the jackknife's: blocks left out one by one, by hand.
+    alone = [
+        flow_levels(frame.filter((pl.col("ts") // 30) != k).with_columns(ofi_1="ofi_1"))["adjusted_r2"][1]
+        for k in range(20)
+    ]
+    off = 2.0930240544 * math.sqrt(19 / 20 * float(((np.array(alone) - found["adjusted_r2"][1]) ** 2).sum()))
+    assert found["hi"][1] - found["adjusted_r2"][1] == pytest.approx(off, rel=1e-6)
+
+
+def test_one_level_is_its_own_integrated_flow_and_what_cannot_be_is_refused() -> None:
+    frame = levelled(levels=1)
+    best, whole = flow_levels(frame).iter_rows(named=True)
+    assert best["r2"] == pytest.approx(whole["r2"])
+    holes = pl.concat([frame, frame.head(3).with_columns(ofi_1=None)])
+    assert flow_levels(holes)["observations"][0] == 600
+    for bad, message in (
+        (frame.head(39), "at least 40 bars"),
+        (frame.with_columns(return_bp=1.0), "vary"),
+        (frame.with_columns(ofi_1=0.0), "vary"),
+        (frame.drop("depth"), "missing columns"),
+        (frame.drop("ofi_1"), "expected columns ofi_1"),
+        (frame.with_columns(ofi_2=2 * pl.col("ofi_1")), "repeats the others'"),
+    ):
+        with pytest.raises(DataError, match=message):
+            flow_levels(bad)
+    with pytest.raises(DataError, match="5 blocks or more"):
+        flow_levels(frame, blocks=4)
 
 
 def dependent(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

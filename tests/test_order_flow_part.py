@@ -10,7 +10,14 @@ import polars as pl
 import pytest
 
 from crossbook.errors import DataError
-from crossbook.study import almgren_chriss, efficient_frontier, prevailing_quotes, propagator, queue_imbalance_curve
+from crossbook.study import (
+    almgren_chriss,
+    efficient_frontier,
+    prevailing_quotes,
+    propagator,
+    queue_imbalance_curve,
+    quote_flow,
+)
 from crossbook.study.parts.order_flow import HEADLINE, part
 from crossbook.viz import order_flow_plots as plots
 from crossbook.viz import to_svg
@@ -54,7 +61,9 @@ def study(seconds: int = 120, *, trades: bool = True) -> SimpleNamespace:
             }
         )
         instrument = SimpleNamespace(name=name)
-        venues.append(SimpleNamespace(touches=touches, trades=fills, instrument=instrument))
+        deeper = {f"ofi_{k}": pl.col("ofi_1") / k + pl.Series(rng.standard_normal(steps)) for k in (2, 3)}
+        book = quote_flow(touches).with_columns(depth=pl.col("depth") * 3, **deeper)
+        venues.append(SimpleNamespace(touches=touches, trades=fills, flow=book, instrument=instrument))
     return SimpleNamespace(
         primary=venues[0],
         secondary=venues[1],
@@ -75,9 +84,16 @@ def test_the_part_has_rows_with_intervals_plots_that_draw_and_a_sentence() -> No
     assert first[3] > 0, "the primary pushes the secondary"
     for row in found.rows:
         assert all(value is None or math.isfinite(value) for value in row[2:5])
-    assert {"order_flow", "spreads", "impact", "impact_fit"} == set(found.frames)
+    assert {"order_flow", "flow_levels", "spreads", "impact", "impact_fit"} == set(found.frames)
     assert "flow at a adds" in found.sentence
-    assert [to_svg(chart).startswith("<svg") for chart in found.charts] == [True] * 3
+    assert "at its best 3 levels" in found.sentence
+    said = {row[1]: row for row in found.rows}
+    for name in ("a", "b"):
+        assert said[f"share of its moves that flow at its best level explains, {name}"][6] is not None
+        slope = said[f"move with integrated flow of 3 levels, {name}"]
+        assert slope[3] <= slope[2] <= slope[4]
+    assert said["share of b's moves that a's integrated flow adds"][3] > 0
+    assert [to_svg(chart).startswith("<svg") for chart in found.charts] == [True] * 4
     assert part(study()).rows == found.rows
 
 
@@ -85,7 +101,14 @@ def test_without_trades_or_bars_the_part_says_so() -> None:
     quiet = part(study(trades=False))
     assert ("spreads", "effective spread, a", None, None, None, "bp", None) in quiet.rows
     assert ("impact", "exponent of size, b", None, None, None, "", None) in quiet.rows
-    assert [to_svg(chart).startswith("<svg") for chart in quiet.charts] == [True] * 3
+    assert [to_svg(chart).startswith("<svg") for chart in quiet.charts] == [True] * 4
+    # Without a depth stream there is nothing to say of levels, and the rest stands.
+    blind = study()
+    blind.secondary.flow = blind.secondary.flow.head(0)
+    found = part(blind)
+    assert "flow_levels" not in found.frames
+    assert "best" not in found.sentence
+    assert len(found.charts) == 3
     short = study(1)
     with pytest.raises(DataError, match="too few"):
         part(short)
@@ -107,5 +130,10 @@ def test_the_other_plots_draw_and_say_where_there_is_nothing() -> None:
     ]
     empty = pl.DataFrame(schema={"up": pl.Float64, "impact_bp": pl.Float64, "effective_bp": pl.Float64})
     charts += [plots.queues(empty), plots.propagator(empty), plots.schedules(empty), plots.frontier(empty)]
-    charts += [plots.impact(empty, venues=[]), plots.spreads(empty, venues=[]), plots.explained(empty)]
+    charts += [
+        plots.impact(empty, venues=[]),
+        plots.spreads(empty, venues=[]),
+        plots.explained(empty),
+        plots.levels(empty, venues=[]),
+    ]
     assert all(to_svg(chart).startswith("<svg") for chart in charts)

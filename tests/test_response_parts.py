@@ -40,8 +40,17 @@ def study(seconds: int = 60) -> SimpleNamespace:
         trades = pl.DataFrame(
             {"ts_event": at - 5 * MS, "ts_recv": at, "side": side, "price": 6e4, "size": rng.uniform(0.1, 3, at.size)}
         )
+        # Orders of the primary are answered on the ask's second level, and nowhere else.
+        pushed = np.zeros(times.size)
+        pushed[np.searchsorted(times, at + late, "right") - 1] = side
+        answer = np.convolve(pushed, np.ones(8), "full")[: times.size]
+        shown = {f"{s}_size_{k}": rng.uniform(1, 2, times.size) for s in ("bid", "ask") for k in (1, 2)}
+        shown["ask_size_2"] = shown["ask_size_2"] - answer * 0.2
+        flow = pl.DataFrame({"ts_event": columns["ts_event"], "ts_recv": times, **shown})
         instrument = SimpleNamespace(name=name, venue=name, symbol="BTC", base="BTC")
-        return SimpleNamespace(instrument=instrument, touches=touches, quotes=touches, depth=depth, trades=trades)
+        return SimpleNamespace(
+            instrument=instrument, touches=touches, quotes=touches, depth=depth, trades=trades, flow=flow
+        )
 
     schema = {"venue": pl.String, "symbol": pl.String, "from": pl.Datetime("ns", "UTC")}
     gaps = pl.DataFrame(schema=schema | {"until": pl.Datetime("ns", "UTC")})
@@ -72,9 +81,24 @@ def test_a_part_has_rows_with_intervals_plots_that_draw_and_a_sentence(found, na
         assert (lo is None) == (hi is None) == (bounds is None), measure
         assert lo is None or lo <= value <= hi or "delay" in measure, measure
     assert part.sentence.endswith(".")
-    assert len(part.charts) == 2
+    assert len(part.charts) == (3 if name == "projections" else 2)
     assert all(to_svg(chart).startswith("<svg") for chart in part.charts)
     assert all(frame.width for frame in part.frames.values())
+
+
+def test_depth_is_shown_level_by_level_and_only_the_one_that_answers_moves(found):
+    table = found["projections"].frames["depth_by_level"]
+    assert set(table["level"]) == {1, 2}
+    assert set(table["side"]) == {"bid", "ask"}
+    first = table.filter((pl.col("shock") == "trades") & (pl.col("horizon_ms") == 100.0))
+    moved = first.filter((pl.col("lo") > 0) | (pl.col("hi") < 0))
+    assert moved.select("side", "level").rows() == [("ask", 2)]
+    assert moved["effect"][0] < 0
+    assert any("ask size at level 2 100 ms after" in row[1] for row in found["projections"].rows)
+    assert "of 2 levels of asks" in found["projections"].sentence
+    without = study(20)
+    without.secondary.flow = without.secondary.flow.head(0)
+    assert "depth_by_level" not in projections.part(without).frames
 
 
 def test_the_first_number_is_the_response_and_its_time(found):
@@ -100,6 +124,7 @@ def test_a_study_without_data_says_so():
 
 
 def test_plots_of_nothing_say_so():
+    assert to_svg(plots.depth_by_level(pl.DataFrame(), unit_of_shock="flow")).startswith("<svg")
     empty = pl.DataFrame()
     for chart in (
         plots.projections(empty, panels={}, unit_of_shock="one"),

@@ -101,10 +101,11 @@ def test_the_quoted_spread_is_weighted_by_time() -> None:
     assert (row["median_bp"], row["seconds"], row["quotes"]) == (pytest.approx(100), 4.0, 3)
     assert row["lo"] is None
     assert quoted_spread(quotes, end=START + 11 * S)["quoted_bp"][0] == pytest.approx((200 * 7 + 3 * 100) / 10)
-    # Four cosines over 4 s: ∫ cos(π j t / 4) (spread - mean) dt = 100 sin(π j / 4) / (π j / 4), whatever the rows.
+    # Two cosines over four blocks of 1 s, whatever the rows:
+    # ∫ cos(π j t / 4) (spread - mean) dt = 100 sin(π j / 4) / (π j / 4).
     blocks = quoted_spread(quotes, block_s=1.0).row(0, named=True)
-    turn = np.pi * np.arange(1, 5) / 4
-    width = 2.776445105 * math.sqrt(2 / 4 * float(((100 * np.sin(turn) / turn) ** 2).sum())) / 4  # t of 4 degrees
+    turn = np.pi * np.arange(1, 3) / 4
+    width = 4.302652730 * math.sqrt(2 / 2 * float(((100 * np.sin(turn) / turn) ** 2).sum())) / 4  # t of 2 degrees
     assert blocks["hi"] - 125 == pytest.approx(width, rel=5e-3)
     assert quoted_spread(quotes.head(0))["quoted_bp"].to_list() == [None]
     with pytest.raises(DataError, match="missing"):

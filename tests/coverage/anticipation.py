@@ -3,19 +3,22 @@
     python -m tests.coverage.anticipation [--runs 500] [--seed 1]
 
 `run(count, seed)` gives the share of runs in which each interval at 95 % covers; of `without a lead` the share in which
-it does not lie above 0.
+it does not lie above 0. Trees are left out without scikit-learn.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import math
+from functools import cache
 
 import numpy as np
 import polars as pl
 from scipy.signal import lfilter
 
 from crossbook.study import (
+    Boosted,
     Ridge,
     advice,
     anticipation_features,
@@ -76,6 +79,49 @@ def scores(pair: tuple[pl.DataFrame, pl.DataFrame], columns: list[str] | None) -
     return forecast_scores(found).row(0, named=True)
 
 
+class Kept:
+    """A model that keeps what each fold was given to forecast with."""
+
+    def __init__(self, model: Boosted | Ridge) -> None:
+        self.model, self.folds = model, []
+
+    def fit(self, x: np.ndarray, y: np.ndarray, /, *, inner: tuple[int, int], seed: int):
+        self.folds.append(self.model.fit(x, y, inner=inner, seed=seed))
+        return self.folds[-1]
+
+
+@cache
+def unseen(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Features of another stretch of the follower, and what can be known of its moves there (bp)."""
+    pair = follower(np.random.default_rng([seed, 1 << 40]), 2 * STEPS)
+    features = anticipation_features(pair[0], EMPTY, pair[1], EMPTY, decays_ms=(100.0, 1000.0), basis_decay_s=300.0)
+    primary, secondary = (np.log((frame["bid"] + frame["ask"]).to_numpy()) for frame in pair)
+    at = np.searchsorted(pair[1]["ts_recv"].to_numpy(), features["ts"].to_numpy(), "right") - 1
+    return features.select(COLUMNS).to_numpy(), 1e4 * (1 - PULL**AHEAD) * (primary - secondary)[at]
+
+
+def own_claims(pair: tuple[pl.DataFrame, pl.DataFrame], model: Boosted | Ridge, seed: int) -> list[tuple]:
+    """What is said of a model's own forecasts and what holds of them: (measure, row of scores, truth).
+
+    Fitted on this stretch they are what they are; how they would do on any other is known, since the best forecast is,
+    and with it what is left to chance: `E (y - f)² = E (μ - f)² + E (y - μ)²`.
+    """
+    kept = Kept(model)
+    features = anticipation_features(pair[0], EMPTY, pair[1], EMPTY, decays_ms=(100.0, 1000.0), basis_decay_s=300.0)
+    outcomes = anticipation_outcomes(features["ts"], pair[1], horizons_ms=(HORIZON_MS,))
+    found = walk_forward(
+        *(features, outcomes), horizon_ms=HORIZON_MS, columns=COLUMNS, model=kept, own=False, directions=False, folds=3
+    )
+    row = forecast_scores(found).row(0, named=True)
+    x, best = unseen(seed)
+    known = (1 - PULL**AHEAD) ** 2 * (1 + OWN**2) / (1 - PULL**2) * 0.1**2  # bp²: a step's news is 0.1 bp
+    rest = known * (1 / follower_r2() - 1)
+    forecasts = np.stack([predict(x) for predict in kept.folds])
+    r2 = 1 - (np.square(best - forecasts).mean() + rest) / (known + rest)
+    slope = (forecasts * best).mean() - forecasts.mean() * best.mean()
+    return [("r2", row, r2), ("slope", row, slope / forecasts.var())]
+
+
 def ideal_scores(pair: tuple[pl.DataFrame, pl.DataFrame]) -> dict[str, float]:
     """The scores of the best forecast of the follower: `(1 - φ^m) z`, nothing of it fitted."""
     primary, secondary = (np.log((frame["bid"] + frame["ask"]).to_numpy()) for frame in pair)
@@ -110,6 +156,9 @@ def run(count: int, seed: int) -> dict[str, float]:
         held.setdefault(name, []).append(row[f"{measure}_lo"] <= truth <= row[f"{measure}_hi"])
 
     r2 = follower_r2()
+    models: list[tuple[str, Boosted | Ridge]] = [("the fitted weights", Ridge())]
+    if importlib.util.find_spec("sklearn"):
+        models.append(("trees", Boosted()))
     for number in range(count):
         rng = np.random.default_rng([seed, number])
         pair = follower(rng)
@@ -119,6 +168,9 @@ def run(count: int, seed: int) -> dict[str, float]:
         note("hit rate, a follower", row, "hit", 0.5 + math.asin(math.sqrt(r2)) / math.pi)
         # Fitted weights are off by as much as the interval of their slope is wide; of the right ones it is 1.
         note("slope, the right weights", ideal_scores(pair), "slope", 1.0)
+        for name, model in models:
+            for measure, row, truth in own_claims(pair, model, seed):
+                note(f"{'R²' if measure == 'r2' else measure} of {name}, about its own forecasts", row, measure, truth)
         pair = copy(rng)
         note("R², a late copy", scores(pair, COLUMNS), "r2", LATE_MS / HORIZON_MS)
         # The same pair with its roles exchanged: the secondary is a martingale, whatever is known of both.

@@ -32,6 +32,7 @@ from crossbook.study.convergence import (
 from crossbook.study.crosses import cross_ladder, cross_share, crosses, default_fair_basis, find_crosses
 from crossbook.study.discovery import Discovery, aligned_prices, half_life, price_discovery, rolling_discovery
 from crossbook.study.execution import almgren_chriss, efficient_frontier, obizhaeva_wang, schedule_cost
+from crossbook.study.flow_levels import flow_levels
 from crossbook.study.flow_rows import even_rows, flow_rows
 from crossbook.study.forecast import forecast_scores, purged_splits, reliability, walk_forward
 from crossbook.study.forecasters import Boosted, Forecaster, Ridge
@@ -147,6 +148,7 @@ __all__ = [
     "fit_micro_price",
     "fit_ou",
     "flow_bars",
+    "flow_levels",
     "flow_regression",
     "flow_rows",
     "forecast_scores",

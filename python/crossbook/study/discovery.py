@@ -215,7 +215,7 @@ def price_discovery(
     run = max(mean_run_length(score) for score in scores) if mean_run is None else mean_run
     weights = stationary_counts(len(stack), run, resamples, np.random.default_rng(seed))
     drawn = _estimate(weights, stack, counts, fit, chosen, trend)
-    freedom = min(_freedom(scores), max(len(stack) / run, 2.0))
+    freedom = _freedom(scores, run)
     tail = expanded_tails(level, len(stack), freedom)
 
     shares = Shares(drawn[0], drawn[2])
@@ -272,9 +272,14 @@ def _scores(stack: Floats, beta: Floats, trend: Trend) -> list[Floats]:
     return [score[:, i, j] for i in range(r) for j in range(k)]
 
 
-def _freedom(scores: list[Floats]) -> float:
-    """Degrees of freedom of what the blocks say of errors: those of the speed of which they say least."""
-    return min(variance_freedom(score) for score in scores)
+def _freedom(scores: list[Floats], run: float) -> float:
+    """Degrees of freedom of what the resamples say of errors: those of the speed of which the blocks say least.
+
+    Runs of mean `run` blocks give products of scores `l` blocks apart the weight ``q^l``, ``q = 1 - 1/run`` (Politis &
+    Romano 1994), and each weighs in with its own noise: ``Σ q^(2|l|) = (1 + q²) / (1 - q²)`` times that of one block.
+    """
+    q = 1.0 - 1.0 / run
+    return max(min(variance_freedom(score) for score in scores) * (1 - q * q) / (1 + q * q), 2.0)
 
 
 def _estimate(
@@ -404,7 +409,7 @@ def rolling_discovery(
         try:
             alpha, _, sigma = _estimate(weights, mine, sizes, model, lags, trend)
             shares_of(alpha[0], sigma[0])
-            tail = expanded_tails(level, blocks, _freedom(_scores(mine, gaps, trend)))
+            tail = expanded_tails(level, blocks, _freedom(_scores(mine, gaps, trend), 1.0))
             measures = _measures(Shares(alpha, sigma))
         except (DataError, np.linalg.LinAlgError):
             continue

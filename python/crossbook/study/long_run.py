@@ -19,10 +19,9 @@ def cosine_error(ends: Floats, totals: Floats, cosines: int) -> float:
 
     ``Var Σu = (2 / ν) Σ_{j=1..ν} (∫ cos(π j t / T) dU(t))²`` with ``U`` the running sum: its value ``totals`` at times
     ``ends`` (both from 0, straight between), known to end at 0 (deviations from a mean). Cosines of up to ``ν / 2``
-    turns over the whole time see what is slow, and what is slower than they are is what makes the error of a mean. Next
-    to sums over `cosines` blocks it has as many degrees of freedom (Student's t with ``ν``) and less bias, since what
-    depends across the end of a block is not lost: of second order in the length of memory over that of a block, not of
-    first.
+    turns over the whole time see what is slow, and what is slower than they are is what makes the error of a mean.
+    Student's t with ``ν`` degrees. Beside sums over blocks nothing is lost that depends across the end of one: the bias
+    is of second order in the length of memory over that of a cosine, not of first.
 
     Müller (2004), "A theory of robust long-run variance estimation"; Lazarus, Lewis, Stock & Watson (2018), "HAR
     inference: recommendations for practice", Journal of Business & Economic Statistics 36(4), where it is the

@@ -46,6 +46,7 @@ def order_flow(
     instrument: str | int = 0,
     levels: int = 10,
     every: Literal["message", "row"] = "message",
+    sizes: bool = False,
 ) -> pl.DataFrame:
     """Order-flow imbalance at the best 1 to 10 levels of a price book, from its events, in one pass.
 
@@ -58,8 +59,9 @@ def order_flow(
     levels: ``ts_event, ts_recv`` (ns), ``bid, bid_size, ask, ask_size, mid`` (quote and base currency; null where
     unknown), ``depth`` (sum of the sizes of all `levels`, both sides), ``start`` (the book was made anew or lost: no
     flow leads here), ``ofi_1, ofi_2, …`` (base currency, since the row before; null at ranks beyond what a snapshot
-    covered). Sizes of inverse contracts become base currency at the mid. Raises `DataError` for another count of levels
-    or an unknown instrument.
+    covered), and with `sizes` ``bid_size_1, …, ask_size_1, …``, what each rank showed after (0: no level; null where
+    flow is, and where the book was lost). Sizes of inverse contracts become base currency at the mid. Raises
+    `DataError` for another count of levels or an unknown instrument.
 
     Cont, Kukanov & Stoikov (2014), "The price impact of order book events", Journal of Financial Econometrics 12(1);
     below the best level Xu, Gould & Howison (2018), "Multi-level order-flow imbalance in a limit order book", Market
@@ -85,12 +87,12 @@ def order_flow(
         if scan is None:
             instruments = instruments or tape.instruments
             place = _place(instrument, instruments)
-            scan = _core.FlowScan(instrument=place, levels=levels, every=every)
+            scan = _core.FlowScan(instrument=place, levels=levels, every=every, sizes=sizes)
         scan.apply(tape)
         parts.append(pl.DataFrame(scan.take()))
     if scan is None or instruments is None:
         raise DataError("expected at least one tape, found none")
-    return _flow_decimals(pl.concat(parts), instruments[place], levels)
+    return flow_decimals(pl.concat(parts), instruments[place], levels)
 
 
 def _place(instrument: str | int, instruments: Sequence[Instrument]) -> int:
@@ -104,20 +106,23 @@ def _place(instrument: str | int, instruments: Sequence[Instrument]) -> int:
     return named[0]
 
 
-def _flow_decimals(rows: pl.DataFrame, instrument: Instrument, levels: int) -> pl.DataFrame:
+def flow_decimals(rows: pl.DataFrame, instrument: Instrument, levels: int) -> pl.DataFrame:
+    """The rows of a `FlowScan` in decimals, as `order_flow` gives them; with sizes if they have them."""
     flows = [f"ofi_{level}" for level in range(1, levels + 1)]
+    shown = [name for side in ("bid", "ask") for k in range(1, levels + 1) if (name := f"{side}_size_{k}") in rows]
     known = (pl.col("bid_size") > 0) & (pl.col("ask_size") > 0)
     rows = decimals(rows, instrument).with_columns(mid=pl.when(known).then((pl.col("bid") + pl.col("ask")) / 2))
     unit = float(instrument.size_unit) * float(instrument.multiplier)
     rate = pl.col("mid").forward_fill() if instrument.contract == "inverse" else pl.lit(1.0)
     kept = [
-        pl.when(pl.col("known") >= level).then(pl.col(name) * unit / rate).alias(name)
-        for level, name in enumerate(flows, 1)
+        pl.when(pl.col("known") >= int(name.rsplit("_", 1)[1])).then(pl.col(name) * unit / rate).alias(name)
+        for name in (*flows, *shown)
     ]
     # A row at which the book was made anew has no flow, whatever was known.
-    kept = [pl.when(pl.col("start") == 1).then(0.0).otherwise(one).alias(n) for one, n in zip(kept, flows, strict=True)]
-    return rows.with_columns(*kept, depth=pl.col("depth") * unit / rate, start=pl.col("start") == 1).select(
-        "ts_event", "ts_recv", "bid", "bid_size", "ask", "ask_size", "mid", "depth", "start", *flows
+    fresh = pl.col("start") == 1
+    kept[:levels] = [pl.when(fresh).then(0.0).otherwise(one).alias(n) for one, n in zip(kept, flows, strict=False)]
+    return rows.with_columns(*kept, depth=pl.col("depth") * unit / rate, start=fresh).select(
+        *("ts_event", "ts_recv", "bid", "bid_size", "ask", "ask_size", "mid", "depth", "start"), *flows, *shown
     )
 
 
@@ -153,7 +158,8 @@ def quote_flow(quotes: pl.DataFrame, /) -> pl.DataFrame:
     )
 
 
-def _flows(frame: pl.DataFrame, what: str) -> list[str]:
+def level_names(frame: pl.DataFrame, what: str) -> list[str]:
+    """Columns ``ofi_1, ofi_2, …`` of a frame, in order of rank."""
     names = sorted((n for n in frame.columns if n.startswith("ofi_") and n[4:].isdigit()), key=lambda n: int(n[4:]))
     if not names:
         raise DataError(f"{what}: expected columns ofi_1, ofi_2, …, found {', '.join(frame.columns)}")
@@ -184,7 +190,7 @@ def flow_bars(
     """
     if not 1e-3 <= every_ms < 1e12:
         raise DataError(f"every_ms: expected 0.001 or more, found {every_ms}")
-    names = _flows(flow, "flow")
+    names = level_names(flow, "flow")
     expected_columns(flow, "flow", {"mid", "depth", "start"})
     rows = on_clock(flow, clock)
     if rows["start"].null_count() or rows["start"].dtype not in (pl.Boolean, pl.UInt8, pl.Int64):
@@ -239,7 +245,7 @@ def integrated_weights(bars: pl.DataFrame, /) -> pl.DataFrame:
     Cont, Cucuringu & Zhang (2023), "Cross-impact of order flow imbalance in equity markets", Quantitative Finance
     23(10), section 2.1.
     """
-    names = _flows(bars, "bars")
+    names = level_names(bars, "bars")
     x = _scaled(bars, names).drop_nulls().to_numpy()
     if x.shape[0] < len(names) + 2:
         raise DataError(f"expected at least {len(names) + 2} bars with flow at all levels, found {x.shape[0]}")
@@ -272,7 +278,7 @@ def integrated_flow(bars: pl.DataFrame, /, *, weights: pl.DataFrame | None = Non
     `weights` as `integrated_weights` gives them, by default fitted on these bars (in-sample). With one level, ``ofi``
     is ``ofi_1 / depth``. Null where a level's flow is. Raises `DataError` if levels and weights differ.
     """
-    names = _flows(bars, "bars")
+    names = level_names(bars, "bars")
     if len(names) == 1 and weights is None:
         return bars.with_columns(_scaled(bars, names)[names[0]].alias("ofi"))
     table = integrated_weights(bars) if weights is None else weights

@@ -11,7 +11,6 @@ from crossbook.errors import DataError
 from crossbook.study.series import Floats, Times
 
 __all__ = [
-    "bias_corrected",
     "expanded_tails",
     "mean_run_length",
     "stationary_counts",
@@ -135,18 +134,3 @@ def variance_freedom(values: Floats) -> float:
     most = float(max(n, 2))
     total = float(squares.sum())
     return most if spread <= 2 * total**2 / most else max(2 * total**2 / spread, 2.0)
-
-
-def bias_corrected(tails: list[float], drawn: Floats, value: float) -> list[float]:
-    """Where to read quantiles of a bootstrap whose median is not the estimate: at ``Φ(2 z + Φ⁻¹(tail))``.
-
-    ``z = Φ⁻¹(share of draws below the estimate)``, ties half. What lies off in the resamples lies off in the estimate
-    by as much, so the interval moves the other way: twice, once for each. Efron (1981), "Nonparametric standard errors
-    and confidence intervals", Canadian Journal of Statistics 9(2), section 10.
-    """
-    from scipy.special import ndtr, ndtri
-
-    below = float((drawn < value).mean() + (drawn == value).mean() / 2)
-    # At least one draw on either side, or an end would be at infinity.
-    off = float(ndtri(min(max(below, 1 / drawn.size), 1 - 1 / drawn.size)))
-    return [float(ndtr(2 * off + ndtri(tail))) for tail in tails]

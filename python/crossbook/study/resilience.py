@@ -11,10 +11,11 @@ import polars as pl
 from crossbook import _core
 from crossbook.errors import DataError
 from crossbook.study.checked import checked, expected_columns
+from crossbook.study.least_squares import student
 from crossbook.study.projections import observed
-from crossbook.study.resample import bias_corrected, expanded_tails
+from crossbook.study.resample import expanded_tails
 from crossbook.study.response import MOST_OFFSETS
-from crossbook.study.series import Clock, Floats, on_clock
+from crossbook.study.series import Clock, Floats, Times, on_clock
 
 if TYPE_CHECKING:
     pass
@@ -31,6 +32,8 @@ class _Paths(NamedTuple):
     """`[blocks, offsets]`, in the units of the result."""
     counts: Floats
     dropped: int
+    shown: Floats
+    """ms from the event at which what is known at each offset was shown, on average: an offset less its age."""
     level: float
     """Of what the paths are relative to: the mean value, for `relative`."""
 
@@ -127,22 +130,22 @@ def resilience(
     to a level that need not be the old one, the market's resilience of Obizhaeva & Wang (2013), "Optimal trading
     strategy and supply/demand dynamics", Journal of Financial Markets 16(1). `from_ms` is by default the offset at
     which the path is lowest, which on a noisy path overstates what was drained; where the drain takes no time give 0.
+    What is known at an offset was shown some time before it, on average 5 ms where a stream sends every 10, so `τ` is
+    the mean time at which it was shown, not the offset itself: else what was drained would come out larger.
     `drained` is in the unit of the value, positive if depth fell; `share_refilled` is of that (1: all), extrapolated to
     the end of the exponential, `share_by_horizon` what is back at the end of the window; the half-life is of what does
     come back.
 
     Intervals at `level`: events are redrawn by blocks of `block_s` seconds with the same `from_ms` (a bootstrap:
-    `seed`), the curve is fitted again, and the ends are quantiles (expanded as `expanded_tails` says). A curve that
-    bends in its half-life overstates on average what was drained, in the data as in their resamples: the quantiles are
-    moved by how often a resample lies below the estimate (`bias_corrected`). The value itself is that of least squares,
-    so that it need not lie in the middle. Half-lives are
+    `seed`), the curve is fitted again, and the ends are quantiles (expanded as `expanded_tails` says), of the
+    half-life Student's interval about its logarithm by the resamples' deviation. Half-lives are
     looked for between half a step and twice the window; a fit at either end has none, and if more than 5 % of the
     resamples end there the interval is null.
 
     Returns the path, ``offset_ms, mean, fitted`` (null before `from_ms`), and a table: ``measure`` (``drained,
     share_refilled, share_by_horizon, half_life_ms``), ``value, lo, hi, unit, events, dropped``. A depth that did not
     fall has null shares and half-life. Raises `DataError` as `event_paths`, and without events that the series covers,
-    with fewer than 6 blocks that hold one, or fewer than 4 offsets from `from_ms` on.
+    with fewer than 6 blocks that hold one, fewer than 4 offsets from `from_ms` on, or a value that never comes again.
     """
     if isinstance(resamples, bool) or resamples < 20 or not 0 < level < 1:
         raise DataError(f"expected 20 resamples or more and a level between 0 and 1, found {resamples} and {level}")
@@ -156,8 +159,11 @@ def resilience(
     first = int(np.argmin(mean)) if from_ms is None else int(np.searchsorted(found.offsets, from_ms))
     if found.offsets.size - first < 4:
         raise DataError(f"expected 4 offsets or more from {found.offsets[min(first, mean.size - 1)]:g} ms on")
-    after = found.offsets[first:] - found.offsets[first]
-    refill = _Refill(after)
+    if not found.shown[-1] > found.shown[first]:
+        raise DataError(f"expected {value} to be shown again within {horizon_ms:g} ms of events, found it never was")
+    # What is known at an offset was shown a while before: a stream of every 10 ms is late by 5 on average.
+    begin = found.shown[first] if from_ms is None else float(found.offsets[first])
+    refill = _Refill(found.shown[first:] - begin)
     drawn = np.random.default_rng(seed).multinomial(blocks, np.full(blocks, 1 / blocks), resamples)
     weight = drawn @ found.counts
     kept = weight > 0
@@ -172,7 +178,13 @@ def resilience(
         known = spread[np.isfinite(spread)]
         bounds: list[float | None] = [None, None]
         if known.size >= 0.95 * spread.size and math.isfinite(one):
-            bounds = [float(q) for q in np.quantile(known, bias_corrected(tails, known, one))]
+            bounds = [float(q) for q in np.quantile(known, tails)]
+            if name == "half_life_ms":
+                # Late resamples lie far out: in logs as far above as below, with the deviation and Student's t.
+                reach = math.exp(
+                    student(level, blocks - 1) * float(np.log(known).std()) * (blocks / (blocks - 1)) ** 0.5
+                )
+                bounds = [one / reach, one * reach]
         keep = math.isfinite(one) and (fell or name == "drained")
         rows.append((name, one if keep else None, *(bounds if keep else [None, None]), unit or value))
     table = pl.DataFrame(
@@ -193,7 +205,8 @@ class _Refill:
     """Least squares of `a + b 2^(−t/h)` for many paths at once: for each `h` of a grid `a` and `b` are linear."""
 
     def __init__(self, after: Floats) -> None:
-        step, span = float(after[1]), float(after[-1])
+        span = float(after[-1])
+        step = (span - float(after[0])) / (after.size - 1)
         self.after = after
         self.lives = np.geomspace(step / 2, 2 * span, 160)
         self.bases = [np.linalg.qr(self._columns(life))[0] for life in self.lives]
@@ -286,4 +299,13 @@ def _paths(
     at = on_clock(events, clock)
     signs = np.ones(at.height) if sign is None else at[sign].cast(pl.Float64).to_numpy()
     sums, counts, dropped = _core.response(at["ts"].to_numpy(), signs, times, values, offsets, block=block)
-    return _Paths(offsets / 1e6, sums, counts.astype(np.float64), dropped, scale)
+    ts = at["ts"].to_numpy()
+    covered = ts[(ts > times[0]) & (ts + offsets[-1] <= times[-1])]
+    shown = np.array([float(_since(times, covered, offset)) for offset in offsets.tolist()]) / 1e6
+    return _Paths(offsets / 1e6, sums, counts.astype(np.float64), dropped, shown, scale)
+
+
+def _since(times: Times, events: Times, offset: int) -> float:
+    """ns from an event to the last observation by `offset` after it, on average; 0 where that came before the event."""
+    last = times[np.searchsorted(times, events + offset, "right") - 1]
+    return float(np.maximum(last - events, 0).mean()) if events.size else float(offset)

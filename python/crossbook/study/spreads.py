@@ -72,7 +72,8 @@ def quoted_spread(
         if blocks > 1:
             total = np.cumsum(weight * (value - mean))
             sums = np.column_stack([np.concatenate([[0.0], total[:-1]]), total]).ravel()
-            reach = student(level, blocks) * cosine_error(both, sums, blocks) / float(weight.sum())
+            cosines = max(2, blocks // 2)
+            reach = student(level, cosines) * cosine_error(both, sums, cosines) / float(weight.sum())
             row |= {"lo": mean - reach, "hi": mean + reach}
     schema = dict.fromkeys(row, pl.Float64)
     return pl.DataFrame([row], schema=schema).with_columns(pl.col("quotes").cast(pl.Int64))

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import polars as pl
 
-from crossbook._core import Market
+from crossbook._core import FlowScan, Market
 from crossbook.errors import DataError
 from crossbook.study.arbitrage import Surfaces, receive_only
 from crossbook.study.checks import FURTHEST_NS, real, whole
 from crossbook.study.clocks import clock_path, clocks, impute_times
 from crossbook.study.crosses import Crosses, cross_share, default_fair_basis, find_crosses
 from crossbook.study.lead_lag import LeadLag, lead_lag_both
+from crossbook.study.order_flow import flow_decimals
 from crossbook.study.quotes import basis, basis_summary, decimals, quotes
 from crossbook.study.response import responses
 
@@ -38,6 +39,7 @@ Untimed = Literal["impute", "exclude"]
 log = logging.getLogger(__name__)
 
 BANDS = (1, 5, 10)
+LEVELS = 10
 TRADE, MARK, INDEX, FUNDING = 3, 8, 9, 11
 SNAPSHOT, REPLAYED = 2, 16
 QUOTE, LOST = 0, 2
@@ -56,6 +58,9 @@ class Venue(NamedTuple):
     """The book at each depth message: its own quote, and the depth within bands of its mid, null where unknown."""
     trades: pl.DataFrame
     """Trades with ``side`` +1 for a buying aggressor, -1 for a selling one."""
+    flow: pl.DataFrame
+    """Order flow and sizes of the best ten levels of the book: a row a change of them, as `crossbook.study.order_flow`
+    gives them with sizes."""
 
 
 class Study:
@@ -132,11 +137,16 @@ class Study:
         instruments = self.capture.instruments
         market = Market(instruments, bands=list(BANDS))
         self._surfaces = self._traders()
+        scans = [FlowScan(instrument=k, levels=LEVELS, sizes=True) for k in range(len(instruments))]
+        flow_rows: list[list[pl.DataFrame]] = [[] for _ in scans]
         quote_rows, depth_rows, trade_rows, funding_rows = [], [], [], []
         for tape in self.capture.batches(progress=self._progress):
             market.apply(tape)
             if self._surfaces is not None:
                 self._surfaces.apply(tape)
+            for scan, taken in zip(scans, flow_rows, strict=True):
+                scan.apply(tape)
+                taken.append(pl.DataFrame(scan.take()))
             quote_rows.append(pl.DataFrame(market.take_quotes()))
             depth_rows.append(pl.DataFrame(market.take_depth()))
             events = pl.DataFrame(tape)
@@ -151,11 +161,11 @@ class Study:
         self._untimed_counts: dict[str, tuple[int, int]] = {}
         venues = []
         for index, instrument in enumerate(instruments):
-            frames = [
+            rows, depth, trades = frames = [
                 frame.filter(pl.col("instrument") == index).drop("instrument")
                 for frame in (all_quotes, all_depth, all_trades)
             ]
-            venues.append(self._venue(instrument, *frames))
+            venues.append(self._venue(instrument, rows, depth, trades, pl.concat(flow_rows[index])))
             if (self.start, self.end) != (None, None) and venues[-1].touches.is_empty():
                 ts = pl.concat([frame[f"ts_{self.clock}"] for frame in frames])
                 times = pl.Series([ts.filter(ts != 0).min(), ts.max(), self.start, self.end], dtype=pl.Int64)
@@ -174,7 +184,9 @@ class Study:
         fees = [self.fees[one.name] for one in instruments]
         return Surfaces(instruments, fees_bp=fees, fair_basis=self.fair_basis, start=self.start, end=self.end)
 
-    def _venue(self, instrument: Instrument, rows: pl.DataFrame, depth: pl.DataFrame, trades: pl.DataFrame) -> Venue:
+    def _venue(
+        self, instrument: Instrument, rows: pl.DataFrame, depth: pl.DataFrame, trades: pl.DataFrame, flow: pl.DataFrame
+    ) -> Venue:
         # A book that was cleared or caught up did not move then: it is known again, that is all.
         live = depth.filter((pl.col("flags") & (SNAPSHOT | REPLAYED)) == 0)
         untimed = int(((rows["ts_event"] == 0) & (rows["source"] == QUOTE)).sum())
@@ -207,6 +219,7 @@ class Study:
             quotes(finish(touches.drop("newest"))),
             finish(live.drop("flags")).with_columns(mid, pl.col(bands).fill_nan(None)),
             finish(trades.with_columns(side.alias("side"))),
+            self._within(flow_decimals(flow, instrument, LEVELS)),
         )
 
     def _within(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -538,7 +551,7 @@ class Study:
         found = {
             f"{role}_{part}": getattr(venue, part)
             for role, venue in roles
-            for part in ("quotes", "touches", "depth", "trades")
+            for part in ("quotes", "touches", "depth", "trades", "flow")
         }
         parts = ["summary", "clocks", "clock_path", "basis", "depth"]
         if len(self._venues) > 1:

@@ -14,7 +14,7 @@ from crossbook.viz.theme import COLOURS, INK, MUTED, PRIMARY, SECONDARY, WIDTH, 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["explained", "frontier", "impact", "propagator", "queues", "schedules", "spreads"]
+__all__ = ["explained", "frontier", "impact", "levels", "propagator", "queues", "schedules", "spreads"]
 
 
 def explained(df: pl.DataFrame) -> Chart:
@@ -83,6 +83,55 @@ def explained(df: pl.DataFrame) -> Chart:
         title,
         "R² of least squares of a bar's move of the mid on order-flow imbalance in the same bar, on the venue's own "
         "and then on both. Line: the 95 % interval of what the other's flow adds.",
+    )
+
+
+def levels(df: pl.DataFrame, *, venues: Sequence[str]) -> Chart:
+    """What flow at the best one to ten levels explains of each venue's moves, and all of it made into one.
+
+    Columns: `venue, flow` (best levels, integrated), `levels, adjusted_r2, lo, hi`.
+    """
+    title = "What flow at one to ten levels explains of a venue's own move"
+    if df.is_empty():
+        return _empty(title, "no bars with flow at every level")
+    shown = df.with_columns(
+        place=pl.when(pl.col("flow") == "integrated").then(pl.lit("integrated")).otherwise(pl.col("levels").cast(str)),
+        share=100 * pl.col("adjusted_r2"),
+        low=100 * pl.col("lo"),
+        high=100 * pl.col("hi"),
+    )
+    order = [*(str(k) for k in sorted(df["levels"].unique().to_list())), "integrated"]
+    x: Spec = {
+        "field": "place",
+        "type": "nominal",
+        "sort": order,
+        "title": "best levels whose flow is known",
+        "axis": {"labelAngle": 0},
+    }
+    offset: Spec = {"field": "venue", "type": "nominal", "sort": list(venues)}
+    colour = _by("venue", list(venues), symbol="square")["color"]
+    label = "adjusted R², %"
+    layers: list[Spec] = [
+        {
+            "mark": {"type": "rule", "strokeWidth": 1.8},
+            "encoding": {
+                "x": x,
+                "xOffset": offset,
+                "y": _y("low", label, zero=True),
+                "y2": {"field": "high"},
+                "color": colour,
+            },
+        },
+        {
+            "mark": {"type": "point", "filled": True, "size": 60, "opacity": 1},
+            "encoding": {"x": x, "xOffset": offset, "y": _y("share", label, zero=True), "color": colour},
+        },
+    ]
+    return Chart(
+        _panel(shown.select("venue", "place", "share", "low", "high"), layers, height=200),
+        title,
+        "Least squares of a bar's move of the mid on depth-scaled flow at that many levels of the depth stream in the "
+        "same bar, with 95 % intervals. Integrated: one flow, the first principal component of all levels.",
     )
 
 

@@ -12,7 +12,7 @@ from crossbook.viz.theme import INK, MUTED, PRIMARY, WIDTH, Chart, Spec
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["connectivity", "on_latency", "projections", "refill"]
+__all__ = ["connectivity", "depth_by_level", "on_latency", "projections", "refill"]
 
 
 def projections(df: pl.DataFrame, *, panels: Mapping[str, str], unit_of_shock: str) -> Chart:
@@ -51,6 +51,43 @@ def projections(df: pl.DataFrame, *, panels: Mapping[str, str], unit_of_shock: s
         {"concat": found, "columns": 2, "align": "all"},
         title,
         "Each point is a regression of its own, with a 95 % band that holds at its horizon. Vertical scales differ.",
+    )
+
+
+def depth_by_level(df: pl.DataFrame, *, unit_of_shock: str) -> Chart:
+    """Responses of the size shown at each level, one panel a horizon and shock, with their intervals.
+
+    Columns: `side` (bid, ask), `level`, `shock`, `horizon_ms, effect, lo, hi, mean_size`: shown as per cent of it.
+    """
+    title = f"Size by level of the secondary's book after {unit_of_shock} on the primary"
+    if df.is_empty():
+        return _empty(title, "no level's size was known for long enough")
+    x: Spec = {"field": "level", "type": "ordinal", "title": "level (1: best)", "axis": {"labelAngle": 0}}
+    offset: Spec = {"field": "side", "type": "nominal", "sort": ["bid", "ask"]}
+    colour = _by("side", ["bid", "ask"], symbol="square")["color"]
+    label = "% of its mean size"
+    shares = df.filter(pl.col("mean_size") > 0).with_columns(
+        pl.col(name) * 100 / pl.col("mean_size") for name in ("effect", "lo", "hi")
+    )
+    panels = []
+    for (shock, horizon), rows in shares.group_by("shock", "horizon_ms", maintain_order=True):
+        layers: list[Spec] = [
+            _rule("y", 0.0, MUTED),
+            {
+                "mark": {"type": "rule", "strokeWidth": 1.8},
+                "encoding": {"x": x, "xOffset": offset, "y": _y("lo", label), "y2": {"field": "hi"}, "color": colour},
+            },
+            {
+                "mark": {"type": "point", "filled": True, "size": 45, "opacity": 1},
+                "encoding": {"x": x, "xOffset": offset, "y": _y("effect", label), "color": colour},
+            },
+        ]
+        panels.append(_panel(rows, layers, width=WIDTH // 2 - 40, height=150, title=f"{horizon:g} ms after {shock}"))
+    return Chart(
+        {"concat": panels, "columns": 2},
+        title,
+        "A point and its 95 % interval are a regression of their own. A level is a rank: where the price moves, "
+        "another price stands at it. Vertical scales differ.",
     )
 
 

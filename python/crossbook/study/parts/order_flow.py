@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from crossbook.errors import DataError
+from crossbook.study.flow_levels import flow_levels
 from crossbook.study.impact import fit_impact, impact_curve, order_impacts
 from crossbook.study.order_flow import cross_flow, flow_bars, integrated_flow, quote_flow
 from crossbook.study.parts.part import INTERVAL, Part, Row
@@ -22,11 +23,13 @@ HEADLINE = ("order flow", "share of the secondary's move that the primary's flow
 CAPTION = (
     "Order-flow imbalance at the touch (Cont, Kukanov and Stoikov), over the mean size there, summed over bars of our "
     "choice; least squares of a bar's move on the flow of the same bar, errors by Newey and West. Within a bar flow "
-    "follows the price as well as the price the flow. Orders are matched to the quote they met by the exchange's time "
-    "or by their first fill."
+    "follows the price as well as the price the flow. Flow at one to ten levels is that of the depth stream; "
+    "integrated flow is its first principal component (Cont, Cucuringu and Zhang), with weights of the same bars. "
+    "Orders are matched to the quote they met by the exchange's time or by their first fill."
 )
 BARS_MS = (100.0, 500.0, 1000.0)
 IMPACT_MS = 1000.0
+LEVEL_BARS_MS = 1000.0
 
 
 def part(study: Study) -> Part:
@@ -45,6 +48,8 @@ def part(study: Study) -> Part:
         )
         own = ("order flow", f"share of the secondary's move that its own flow explains, {bars}", one["own_r2"] * 100)
         rows.append((*own, None, None, "%", None))
+    levels, between = _levels(study)
+    rows += _level_rows(levels, between, (first, second))
     costs, curves, fits = [], [], []
     for name, venue in venues.items():
         cost = spreads(venue.trades, venue.touches, horizons_ms=[IMPACT_MS], clock=study.clock, seed=study.seed)
@@ -69,14 +74,80 @@ def part(study: Study) -> Part:
         rows.append(("impact", f"exponent of size, {name}", power["exponent"], *ends, "", bounds))
     table, curve = pl.concat(costs), pl.concat(curves)
     frames = {"order_flow": explained, "spreads": table, "impact": curve}
+    if levels.height:
+        frames["flow_levels"] = levels
     if fits:
         frames["impact_fit"] = pl.concat(fits)
     charts = [
         plots.explained(explained),
+        *([plots.levels(levels, venues=[first, second])] if levels.height else []),
         plots.spreads(table, venues=[first, second]),
         plots.impact(curve, frames.get("impact_fit"), venues=[first, second]),
     ]
-    return Part(TITLE, rows, _sentence(explained, first, second), CAPTION, charts, frames)
+    sentence = _sentence(explained, first, second) + _levels_sentence(levels, second)
+    return Part(TITLE, rows, sentence, CAPTION, charts, frames)
+
+
+def _level_rows(levels: pl.DataFrame, between: dict[str, float] | None, venues: tuple[str, str]) -> list[Row]:
+    """What flow of one level, of ten and of all made into one explains, and what that moves the price by."""
+    rows: list[Row] = []
+    for one in levels.filter((pl.col("levels") == 1) | (pl.col("levels") == pl.col("levels").max())).iter_rows(
+        named=True
+    ):
+        whole = one["flow"] == "integrated"
+        what = f"integrated flow of {one['levels']} levels" if whole else f"flow at its best {one['levels']} levels"
+        what = "flow at its best level" if one["levels"] == 1 and not whole else what
+        share = 100 * one["adjusted_r2"], 100 * one["lo"], 100 * one["hi"]
+        rows.append(("order flow", f"share of its moves that {what} explains, {one['venue']}", *share, "%", INTERVAL))
+        if whole:
+            slope = one["coefficient"], one["coefficient_lo"], one["coefficient_hi"]
+            rows.append(("order flow", f"move with {what}, {one['venue']}", *slope, "bp a mean level", INTERVAL))
+    if between is not None:
+        added = 100 * between["incremental_r2"], 100 * between["incremental_lo"], 100 * between["incremental_hi"]
+        measure = f"share of {venues[1]}'s moves that {venues[0]}'s integrated flow adds"
+        rows.append(("order flow", measure, *added, "%", INTERVAL))
+    return rows
+
+
+def _levels(study: Study) -> tuple[pl.DataFrame, dict[str, float] | None]:
+    """`flow_levels` of each venue's book, and `cross_flow` of what its levels make together."""
+    venues = {study.labels[v.instrument.name]: v for v in (study.primary, study.secondary)}
+    column = pl.col(f"ts_{study.clock}")
+    known = [v.flow.filter(column != 0) for v in venues.values()]
+    if any(flow.is_empty() for flow in known):
+        return pl.DataFrame(schema={"flow": pl.String, "levels": pl.Int64, "venue": pl.String}), None
+    begin = max(int(flow[f"ts_{study.clock}"][0]) for flow in known)
+    found, bars = [], {}
+    for name, venue in venues.items():
+        bars[name] = flow_bars(venue.flow, every_ms=LEVEL_BARS_MS, clock=study.clock, start=begin, end=study.shared_end)
+        try:
+            found.append(flow_levels(bars[name]).with_columns(venue=pl.lit(name)))
+        except DataError:
+            continue  # a short capture, or a book that shows fewer levels
+    if not found:
+        return pl.DataFrame(schema={"flow": pl.String, "levels": pl.Int64, "venue": pl.String}), None
+    first, second = bars
+    try:
+        between = cross_flow(
+            integrated_flow(bars[first]), integrated_flow(bars[second]), resamples=200, seed=study.seed
+        ).row(0, named=True)
+    except DataError:
+        between = None
+    return pl.concat(found), between
+
+
+def _levels_sentence(levels: pl.DataFrame, second: str) -> str:
+    """What ten levels say more than the best one."""
+    mine = levels.filter(pl.col("venue") == second)
+    if mine.is_empty():
+        return ""
+    best = mine.filter((pl.col("flow") != "integrated") & (pl.col("levels") == 1)).row(0, named=True)
+    most = mine.filter(pl.col("flow") != "integrated").row(-1, named=True)
+    return (
+        f" Of moves at {second} over {LEVEL_BARS_MS / 1e3:g} s flow at its best level explains "
+        f"{100 * best['adjusted_r2']:.0f} % ({100 * best['lo']:.0f} to {100 * best['hi']:.0f}), at its best "
+        f"{most['levels']} levels {100 * most['adjusted_r2']:.0f} % ({100 * most['lo']:.0f} to {100 * most['hi']:.0f})."
+    )
 
 
 def _explained(study: Study) -> pl.DataFrame:

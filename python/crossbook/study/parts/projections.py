@@ -23,6 +23,8 @@ HEADLINE = ("projections", "mid 1 s after a shock of primary OFI", "bp")
 STEP_MS, LAGS, MOST_ROWS = 20.0, 6, 40_000
 HORIZONS = (0, 1, 2, 5, 10, 25, 50, 100)
 HEADLINE_ROWS, PERMANENT_ROWS = 50, 250
+RANKS, RANK_STEP_MS, RANK_ROWS = 10, 100.0, (1, 10)
+"""Levels whose size is followed, on rows as far apart as depth streams are, and after so many of those."""
 LARGE = 0.9
 """Orders above this quantile of size are large."""
 SHOCKS = {"ofi": "order-flow imbalance", "trades": "trades", "adds": "additions", "cancels": "cancellations"}
@@ -36,8 +38,9 @@ CAPTION = (
     f"Local projections on rows of {STEP_MS:g} ms (or longer, where there would be more than {MOST_ROWS:,}), "
     f"lag-augmented with {LAGS} lags: one regression a horizon and shock, of one standard deviation. Shocks are signed "
     "by where they push the price. Each is the response to one flow as it comes, not holding the others fixed, so they "
-    "do not add up. Permanent is what is left after 5 s. Resilience: an exponential through the mean path after the "
-    "tenth of orders that were largest."
+    "do not add up. Permanent is what is left after 5 s. Sizes by level of the book on rows of 100 ms, a level being a "
+    "rank and not a price: where the price moves, another price stands at it. Resilience: an exponential through the "
+    "mean path after the tenth of orders that were largest."
 )
 
 
@@ -53,7 +56,14 @@ def part(study: Study) -> Part:
     ts = f"ts_{study.clock}"
     span = (int(s.touches[ts][-1]) - int(s.touches[ts][0])) / 1e6 if s.touches.height else 0.0
     step = STEP_MS * max(1, -(-int(span / STEP_MS) // MOST_ROWS))
-    rows = flow_rows(p.touches, p.trades, s.touches, s.trades, step_ms=step, clock=study.clock, end=study.shared_end)
+    shown = s.flow.select("ts_recv", "ts_event", pl.col("^(bid|ask)_size_[0-9]+$"))
+    rows = flow_rows(
+        *(p.touches, p.trades, s.touches, s.trades),
+        depth=shown,
+        step_ms=step,
+        clock=study.clock,
+        end=study.shared_end,
+    )
     rows = rows.with_columns(depth=pl.col("bid_size") + pl.col("ask_size"))
     tables, lines = [], []
     for outcome, (_, cumulative) in OUTCOMES.items():
@@ -103,20 +113,81 @@ def part(study: Study) -> Part:
             continue  # a regime or a size that never came
         splits.append(split.with_columns(by=pl.lit(by)))
         out.append(("projections", f"the same by {by}: p", split["p_equal_any"][0], None, None, "", None))
+    ranks, rank_sentence = _ranks(rows, step, base, study.labels[s.instrument.name], out)
     depth, refills, found_sentence = _resilience(study, out)
     chance = ", which could be chance" if first["lo"] <= 0 <= first["hi"] else ""
     sentence = (
         f"One standard deviation of order-flow imbalance at {study.labels[p.instrument.name]} within {step:g} ms moves "
         f"the mid at {study.labels[s.instrument.name]} by {first['effect']:.2g} bp within {after:g} s{chance}; "
-        f"{row['permanent']:.2g} bp are left after {PERMANENT_ROWS * step / 1e3:g} s.{found_sentence}"
+        f"{row['permanent']:.2g} bp are left after {PERMANENT_ROWS * step / 1e3:g} s.{rank_sentence}{found_sentence}"
     )
     panels = {name: label.format(base=base) for name, (label, _) in OUTCOMES.items()}
     charts = [plots.projections(table, panels=panels, unit_of_shock="one standard deviation of flow")]
     frames = {"projections": table, "projection_splits": pl.concat(splits) if splits else pl.DataFrame()}
+    if ranks.height:
+        charts.append(plots.depth_by_level(ranks, unit_of_shock="one standard deviation of flow"))
+        frames["depth_by_level"] = ranks
     if depth is not None:
         charts.append(plots.refill(depth, unit=base))
         frames |= {"refill": depth, "resilience": refills}
     return Part(TITLE, out, sentence, CAPTION, charts, {n: f for n, f in frames.items() if f.width})
+
+
+def _ranks(rows: pl.DataFrame, step: float, base: str, name: str, out: list[Row]) -> tuple[pl.DataFrame, str]:
+    """The size of every level of the secondary's book after primary flow, its rows added to `out`; what it means."""
+    many = max(1, round(RANK_STEP_MS / step))
+    sizes = [n for n in rows.columns if n.rpartition("_size_")[0] in ("bid", "ask") and n.rpartition("_")[2].isdigit()]
+    whole = rows.height // many
+    if not sizes or not whole:
+        return pl.DataFrame(), ""
+    # Sizes at the end of each long row, flows summed over it.
+    flows = {n: rows[n].to_numpy()[: whole * many].reshape(whole, many).sum(axis=1) for n in ("ofi", "trades")}
+    long = rows.select("ts", *sizes).gather_every(many, many - 1).head(whole).with_columns(**flows)
+    tables = []
+    for outcome in sizes:
+        side, _, rank = outcome.partition("_size_")
+        for shock in flows:
+            try:
+                found = local_projections(
+                    long, outcome=outcome, shock=shock, lags=LAGS, horizons=RANK_ROWS, standardise=True
+                )
+            except DataError:
+                continue  # a level that never changed its size, or too short a capture
+            mean = float(long[outcome].mean() or 0.0)  # type: ignore[arg-type]  # a float column
+            tables.append(
+                found.select(
+                    pl.lit(side).alias("side"),
+                    pl.lit(int(rank)).alias("level"),
+                    pl.lit(SHOCKS[shock]).alias("shock"),
+                    *("horizon_ms", "effect", "lo", "hi"),
+                    pl.lit(mean).alias("mean_size"),
+                )
+            )
+    if not tables:
+        return pl.DataFrame(), ""
+    table = pl.concat(tables)
+    first = table["horizon_ms"].min()
+    shown = table.filter((pl.col("shock") == SHOCKS["ofi"]) & (pl.col("horizon_ms") == first))
+    for one in shown.sort("level", "side").iter_rows(named=True):
+        measure = f"{one['side']} size at level {one['level']} {one['horizon_ms']:g} ms after {SHOCKS['ofi']}"
+        out.append(("projections", measure, one["effect"], one["lo"], one["hi"], base, INTERVAL))
+    clear = {
+        side: shown.filter((pl.col("side") == side) & ((pl.col("lo") > 0) | (pl.col("hi") < 0))).height
+        for side in ("ask", "bid")
+    }
+    best = {one["side"]: one for one in shown.filter(pl.col("level") == 1).iter_rows(named=True)}
+    words = [
+        f"{side}s by {best[side]['effect']:+.2g} {base} ({best[side]['lo']:+.2g} to {best[side]['hi']:+.2g})"
+        for side in ("ask", "bid")
+        if side in best
+    ]
+    ranks = shown["level"].n_unique()
+    return table, (
+        f" Within {float(shown['horizon_ms'][0]):g} ms it changes the best {' and the best '.join(words)} at {name}; "
+        f"beyond chance it moves {clear['ask']} of {ranks} levels of asks and {clear['bid']} of {ranks} of bids."
+        if words
+        else ""
+    )
 
 
 def _resilience(study: Study, out: list[Row]) -> tuple[pl.DataFrame | None, pl.DataFrame, str]:
