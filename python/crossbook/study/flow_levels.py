@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from crossbook.errors import DataError
+from crossbook.study.checked import checked
 from crossbook.study.least_squares import student
 from crossbook.study.order_flow import integrated_flow, level_names
 from crossbook.study.series import Floats
@@ -24,6 +25,7 @@ SCHEMA = {"flow": pl.String, "levels": pl.Int64} | dict.fromkeys(
 )
 
 
+@checked
 def flow_levels(
     bars: pl.DataFrame, /, *, value: str = "return_bp", blocks: int = 20, level: float = 0.95
 ) -> pl.DataFrame:
