@@ -76,7 +76,7 @@ class Study:
     Raises `InstrumentError` for a name that the capture has not, `DataError` for an option out of range.
 
     The parts are computed when they are first asked for. The capture is read once, as a stream: frames and events are
-    not kept, only the quotes, trades and depth measures that the parts need (135 bytes a message, measured on
+    not kept, only the quotes, trades, depth measures and flow that the parts need (156 bytes a message, measured on
     USD-M and spot).
     """
 
