@@ -257,6 +257,7 @@ def study(seconds: float = 300.0) -> SimpleNamespace:
         secondary=venues[1],
         labels={"a": "a", "b": "b"},
         fees={"a": 1.0, "b": 2.0},
+        costs={"b": costs.Fees(maker_bp="0.5", taker_bp=2)},
         clock="recv",
         seed=0,
         block_s=10.0,
@@ -272,7 +273,19 @@ def test_the_part_has_rows_with_intervals_plots_that_draw_and_a_sentence() -> No
         assert lo is None or lo <= value <= hi, measure
     assert found.rows[0][1] == "share of squared moves forecast over 1000 ms, against no change"
     assert found.rows[0][3] > 0
-    assert set(found.frames) == {"forecasts", "forecast_scores", "reliability", "forecast_trades", "advice"}
+    assert set(found.frames) == {
+        "forecasts",
+        "forecast_scores",
+        "reliability",
+        "forecast_trades",
+        "advice",
+        "advice_after_fees",
+    }
+    # A fee of 0.5 bp for what is filled and of 2 for the rest, or of 2 for all: what is filled saves 1.5 bp.
+    said = {row[1]: row[2] for row in found.rows}
+    free, paid = said["value of waiting, without fees"], said["value of waiting, 0.5 bp as maker, 2 as taker"]
+    filled = found.frames["advice"]["fill_probability"][-1]
+    assert paid - free == pytest.approx(1.5 * filled, abs=0.01)
     assert len(found.charts) == 3
     assert all(to_svg(plot).startswith("<svg") for plot in found.charts)
     assert found.sentence.endswith(".")

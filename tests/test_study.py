@@ -96,6 +96,8 @@ def test_a_part_of_the_time_is_the_rows_between_and_books_come_from_the_beginnin
         ({"clock": "wall"}, xb.DataError, "clock 'wall'"),
         ({"untimed": "guess"}, xb.DataError, "untimed 'guess'"),
         ({"fees_bp": {"kraken": 1}}, xb.InstrumentError, "expected one of"),
+        ({"maker_fees_bp": {"kraken": 1}}, xb.InstrumentError, "expected one of"),
+        ({"maker_fees_bp": {"usdm": float("nan")}}, xb.DataError, "maker_fees_bp: usdm: expected a fee between"),
     ],
 )
 def test_wrong_arguments_are_typed_errors(
@@ -263,3 +265,11 @@ def test_depth_mids_are_those_of_the_rebuilt_book(demo: Path, study: xb.Study) -
 def test_the_report_loads_nothing_from_a_network(study: xb.Study, tmp_path: Path) -> None:
     html = study.report(tmp_path / "report.html").read_text(encoding="utf-8")
     assert loads(html) == []
+
+
+def test_costs_of_a_venue_have_the_makers_fee_given_or_the_takers(capture: xb.Capture) -> None:
+    study = xb.Study(capture, primary="usdm", secondary="spot", fees_bp={"spot": 10 / 3}, maker_fees_bp={"usdm": -0.5})
+    usdm, spot = (study.costs[name] for name in study.fees)
+    assert [float(usdm.affine(liquidity=side)[0]) for side in ("maker", "taker")] == [-0.5, 5.0]
+    # Rounded up, against the user; the maker's is the taker's where nobody said otherwise.
+    assert [float(spot.affine(liquidity=side)[0]) for side in ("maker", "taker")] == [3.33334, 3.33334]

@@ -142,6 +142,9 @@ def study(
     fee: Annotated[
         list[str] | None, typer.Option(help="Taker fee in bp, as NAME=BP (usdm=5); base tier if not given.")
     ] = None,
+    maker_fee: Annotated[
+        list[str] | None, typer.Option(help="Fee of posted orders in bp, as NAME=BP, negative for a rebate.")
+    ] = None,
     untimed: Annotated[
         str, typer.Option(help="Quotes without exchange time on the event clock: impute or exclude.")
     ] = "impute",
@@ -168,6 +171,7 @@ def study(
             end=time_of(end),
             fair_basis=fair_basis,  # type: ignore[arg-type]
             fees_bp=dict(_fee(text) for text in fee or []),
+            maker_fees_bp=dict(_fee(text) for text in maker_fee or []),
             untimed=untimed,  # type: ignore[arg-type]
             seed=seed,
             progress=advance,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Mapping
+from decimal import ROUND_CEILING, Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from crossbook._core import Instrument
     from crossbook.capture import Capture
+    from crossbook.costs import Tiers
     from crossbook.study.crosses import FairBasis
     from crossbook.study.lead_lag import Observations
     from crossbook.study.parts import Part
@@ -69,9 +71,11 @@ class Study:
     Parameters: `primary` and `secondary` name instruments of the capture (``usdm``, ``binance-spot``, a symbol,
     ``venue:symbol``); the roles are the study's, not the venues'. `clock`: ``recv``, our own, or ``event``, the
     exchange's. `start` and `end`: ns on that clock, the half-open part to study; books are built from the beginning all
-    the same. `fair_basis` and `fees_bp` as in `crossbook.study.crosses`. `untimed`: what to do on the event clock with
-    quotes that carry no exchange time: ``impute`` by update id (`crossbook.study.impute_times`) or ``exclude``. `seed`
-    drives the bootstraps. `progress` is called with bytes read and their total.
+    the same. `fair_basis` and `fees_bp` as in `crossbook.study.crosses`; `maker_fees_bp` the same of orders that are
+    posted, negative for a rebate, by default what `crossbook.costs.base_tier` says: the taker's. `untimed`: what to do
+    on the event clock with quotes that carry no exchange time: ``impute`` by update id
+    (`crossbook.study.impute_times`) or ``exclude``. `seed` drives the bootstraps. `progress` is called with bytes read
+    and their total.
 
     Raises `InstrumentError` for a name that the capture has not, `DataError` for an option out of range.
 
@@ -91,6 +95,7 @@ class Study:
         end: int | None = None,
         fair_basis: FairBasis | None = None,
         fees_bp: Mapping[str, float] | None = None,
+        maker_fees_bp: Mapping[str, float] | None = None,
         untimed: Untimed = "impute",
         seed: int = 0,
         progress: Callable[[int, int], None] | None = None,
@@ -111,11 +116,12 @@ class Study:
             raise DataError(f"seed: expected a whole number of 0 or more, found {seed!r}")
         if fair_basis is not None and not isinstance(fair_basis, str):
             raise DataError(f'fair_basis: expected "none", "rolling_median" or "funding", found {fair_basis!r}')
-        if fees_bp is not None and not isinstance(fees_bp, Mapping):
-            raise DataError(f"fees_bp: expected fees by name of instrument, found {fees_bp!r}")
-        for name, fee in (fees_bp or {}).items():
-            if not (real(fee) and abs(fee) < 10_000):
-                raise DataError(f"fees_bp: {name}: expected a fee between -10,000 and 10,000 bp, found {fee!r}")
+        for what, fees in (("fees_bp", fees_bp), ("maker_fees_bp", maker_fees_bp)):
+            if fees is not None and not isinstance(fees, Mapping):
+                raise DataError(f"{what}: expected fees by name of instrument, found {fees!r}")
+            for name, fee in (fees or {}).items():
+                if not (real(fee) and abs(fee) < 10_000):
+                    raise DataError(f"{what}: {name}: expected a fee between -10,000 and 10,000 bp, found {fee!r}")
         self.capture = capture.select(primary) if primary == secondary else capture.select(primary, secondary)
         self.clock: Clock = clock
         self.start, self.end = start, end
@@ -123,11 +129,13 @@ class Study:
         self.seed = seed
         names = [instrument.name for instrument in self.capture.instruments]
         # Whole numbers are fees too, and every frame has them as floats.
-        self.fees_bp = {
-            capture.instruments[capture.index(name)].name: float(fee) for name, fee in (fees_bp or {}).items()
-        }
-        if unknown := set(self.fees_bp) - set(names):
-            raise DataError(f"fees_bp: expected fees of {names}, found {sorted(unknown)}")
+        self.fees_bp, self.maker_fees_bp = (
+            {capture.instruments[capture.index(name)].name: float(fee) for name, fee in (given or {}).items()}
+            for given in (fees_bp, maker_fees_bp)
+        )
+        for what, given in (("fees_bp", self.fees_bp), ("maker_fees_bp", self.maker_fees_bp)):
+            if unknown := set(given) - set(names):
+                raise DataError(f"{what}: expected fees of {names}, found {sorted(unknown)}")
         ends = self.capture.instruments[0], self.capture.instruments[-1]
         self.fair_basis: FairBasis = fair_basis or default_fair_basis(*ends)
         self._progress = progress
@@ -468,6 +476,21 @@ class Study:
     def fees(self) -> dict[str, float]:
         """Taker fees in bp by instrument name: given, else the venue's base tier."""
         return {i.name: self.fees_bp.get(i.name, i.taker_fee_bp) for i in self.capture.instruments}
+
+    @property
+    def costs(self) -> dict[str, Tiers]:
+        """What trading costs by instrument name, as `crossbook.costs` has it: the taker's fee of `fees`, and the
+        maker's, given or else the taker's, which a maker's does not exceed at base tiers. Fees finer than 0.00001 bp
+        are rounded up."""
+        from crossbook.costs import Fees
+
+        def up(fee: float) -> Decimal:
+            return Decimal(repr(fee)).quantize(Decimal("0.00001"), ROUND_CEILING)
+
+        return {
+            name: Fees(maker_bp=up(self.maker_fees_bp.get(name, fee)), taker_bp=up(fee))
+            for name, fee in self.fees.items()
+        }
 
     @cached_property
     def warnings(self) -> list[str]:

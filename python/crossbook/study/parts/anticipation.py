@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import polars as pl
 
@@ -12,6 +12,7 @@ from crossbook.study.anticipation import HORIZONS_MS, TARGETS, anticipation_feat
 from crossbook.study.forecast import forecast_scores, reliability, walk_forward
 from crossbook.study.forecasters import Ridge
 from crossbook.study.parts.part import INTERVAL, Part, Row
+from crossbook.study.series import Clock
 
 if TYPE_CHECKING:
     from crossbook.study.study import Study
@@ -28,6 +29,13 @@ WORTH_MS = 1_000.0
 MID = "move_bp"
 ZERO, OWN = "no change", "the secondary's own past"
 ENDS = ("", "_lo", "_hi")
+
+
+class _Terms(TypedDict):
+    latency_ms: float
+    block_s: float
+    clock: Clock
+
 
 TITLE = "Anticipation"
 HEADLINE = ("anticipation", f"share of squared moves forecast over {WORTH_MS:g} ms, against {ZERO}", "%")
@@ -46,8 +54,8 @@ def part(study: Study) -> Part:
     The spread and the size at the touch are forecast over 1 s.
 
     Decisions every 100 ms (further apart in a long capture) on the study's clock. Trading and advice are over 1 s, with
-    5 ms to the secondary's engine: trades with the study's taker fee and without fees, advice without fees, since a
-    study knows no maker fee. Raises `DataError` where there is too little data for forecasts over 1 s.
+    5 ms to the secondary's engine, with the study's fees (`Study.costs`: the maker's for orders that are posted and
+    filled) and without. Raises `DataError` where there is too little data for forecasts over 1 s.
     """
     from crossbook.viz import anticipation_plots as plots
 
@@ -73,6 +81,12 @@ def part(study: Study) -> Part:
         every = table.filter(pl.col("bucket") == "all").row(0, named=True)
         rows.append(_row(f"posted orders filled within {WORTH_MS:g} ms", every, "fill_probability", "%"))
         rows.append(_row("value of waiting, without fees", every, "waiting_bp", "bp"))
+        paid = frames["advice_after_fees"].filter(pl.col("bucket") == "all").row(0, named=True)
+        maker, taker = (
+            float(study.costs[study.secondary.instrument.name].affine(liquidity=liquidity)[0])
+            for liquidity in ("maker", "taker")
+        )
+        rows.append(_row(f"value of waiting, {maker:g} bp as maker, {taker:g} as taker", paid, "waiting_bp", "bp"))
     against = [
         scores.select("horizon_ms", pl.lit(what).alias("against"), *(pl.col(f"{c}{e}").alias(f"r2{e}") for e in ENDS))
         for c, what in (("r2", ZERO), ("r2_own", OWN))
@@ -154,10 +168,12 @@ def _frames(study: Study) -> dict[str, pl.DataFrame]:
         trades = forecast_trades(worth, s.touches, fee_bp=fee_bp, latency_ms=LATENCY_MS, clock=study.clock)
         found = forecast_trades_summary(trades, block_s=study.block_s)
         traded.append(found.select(pl.lit(fee_bp).alias("fee_bp"), pl.lit(LATENCY_MS).alias("latency_ms"), pl.all()))
+    terms: _Terms = {"latency_ms": LATENCY_MS, "block_s": study.block_s, "clock": study.clock}
     return {
         "forecasts": worth,
         "forecast_scores": pl.concat(scores),
         "reliability": reliability(worth, bins=5, block_s=study.block_s),
         "forecast_trades": pl.concat(traded),
-        "advice": advice(worth, s.touches, s.trades, latency_ms=LATENCY_MS, block_s=study.block_s, clock=study.clock),
+        "advice": advice(worth, s.touches, s.trades, **terms),
+        "advice_after_fees": advice(worth, s.touches, s.trades, costs=study.costs[s.instrument.name], **terms),
     }
