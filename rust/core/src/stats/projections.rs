@@ -16,12 +16,12 @@ mod solve;
 #[cfg(test)]
 mod tests;
 
-use super::{MAX_SPAN, MAX_VALUES, StatsError, check, origin};
-use lanes::{dot, sum};
-use solve::Factor;
+use std::ops::Range;
 
-/// Rows that are worked on at a time: they stay in the first cache, and partial sums keep rounding small.
-const CHUNK: usize = 512;
+use super::{MAX_SPAN, MAX_VALUES, StatsError, check, origin};
+use lanes::{About, CHUNK, Layout, ONES, Step, ZERO};
+use pulp::{Arch, Simd, WithSimd};
+use solve::Factor;
 
 /// A regressor whose part that the others (and the constant) do not explain is below this share of its variance is
 /// taken for a combination of them: fewer than six digits of its coefficient would be left.
@@ -61,10 +61,15 @@ struct Outcome<'a> {
 }
 
 impl Outcome<'_> {
-    fn fill(&self, from: usize, out: &mut [f64]) {
-        out.copy_from_slice(&self.later[from..from + out.len()]);
+    /// The steps from `start`, 0 beyond the rows.
+    #[inline(always)]
+    fn lay<S: Simd>(&self, simd: S, standard: &Standard, start: usize, out: &mut [Step]) {
+        standard.layout.lay(self.later, start, out);
         if let Some(earlier) = self.earlier {
-            out.iter_mut().zip(&earlier[from..]).for_each(|(y, e)| *y -= e);
+            let mut buffer = [ZERO; CHUNK];
+            let buffer = &mut buffer[..out.len()];
+            standard.layout.lay(&earlier[..self.later.len()], start, buffer);
+            lanes::add_weighted(simd, out, 0.0, [-1.0], [&*buffer]);
         }
     }
 }
@@ -215,7 +220,9 @@ fn check_columns(y: &[f64], regressors: &[&[f64]]) -> Result<(), StatsError> {
         }
     }
     for (series, x) in std::iter::once(("outcome", y)).chain(regressors.iter().map(|&x| ("regressors", x))) {
-        if let Some(index) = x.iter().position(|value| !value.is_finite()) {
+        // Looked for only where there is one: the first loop is that of vectors.
+        if x.iter().fold(false, |found, value| found | !value.is_finite()) {
+            let index = x.iter().position(|value| !value.is_finite()).unwrap_or(0);
             return Err(StatsError::NotFinite { series, index });
         }
     }
@@ -225,32 +232,126 @@ fn check_columns(y: &[f64], regressors: &[&[f64]]) -> Result<(), StatsError> {
 /// Regressors about their means in units of their deviation, so that their products are correlations: a price of 60,000
 /// that moves by 1 loses no digits beside a constant.
 struct Standard {
-    columns: Vec<Vec<f64>>,
+    columns: Vec<Vec<Step>>,
     means: Vec<f64>,
     scales: Vec<f64>,
+    layout: Layout,
+    /// The processor's vectors.
+    arch: Arch,
 }
 
 impl Standard {
+    /// Means and deviations are those of the first `rows`.
     #[allow(clippy::cast_precision_loss)] // rows
     fn new(regressors: &[&[f64]], rows: usize) -> Result<Self, StatsError> {
-        let mut found = Self { columns: Vec::new(), means: Vec::new(), scales: Vec::new() };
+        let (layout, arch) = (Layout::of(regressors.first().map_or(0, |x| x.len())), Arch::new());
+        let mut found = Self { columns: Vec::new(), means: Vec::new(), scales: Vec::new(), layout, arch };
         for (index, x) in regressors.iter().enumerate() {
             // Twice, so that the mean of what is left is 0 however large the first was.
-            let rough = sum(&x[..rows]) / rows as f64;
-            let mut column: Vec<f64> = x.iter().map(|value| value - rough).collect();
-            let rest = sum(&column[..rows]) / rows as f64;
-            column.iter_mut().for_each(|value| *value -= rest);
-            let scale = (dot(&column[..rows], &column[..rows]) / rows as f64).sqrt();
+            let known = &x[..rows];
+            let [sum, _] = arch.dispatch(About(known, 0.0));
+            let rough = sum / rows as f64;
+            let [away, squares] = arch.dispatch(About(known, rough));
+            let rest = away / rows as f64;
+            let scale = (squares / rows as f64 - rest * rest).sqrt();
             // Of a constant only rounding is left.
             if !(scale.is_finite() && scale > 1e-13 * rough.abs() && scale > 0.0) {
                 return Err(StatsError::Singular { column: index });
             }
-            column.iter_mut().for_each(|value| *value /= scale);
+            let (mut column, unit) = (vec![ZERO; layout.run], 1.0 / scale);
+            layout.lay(x, 0, &mut column);
+            column.iter_mut().flat_map(|step| &mut step.0).for_each(|x| *x = (*x - rough - rest) * unit);
             found.columns.push(column);
             found.means.push(rough + rest);
             found.scales.push(scale);
         }
         Ok(found)
+    }
+
+    /// The constant, or a regressor, in the steps from `start`.
+    fn column(&self, a: usize, start: usize, steps: usize) -> &[Step] {
+        a.checked_sub(1).map_or(&ONES[..steps], |a| &self.columns[a][start..start + steps])
+    }
+
+    /// Adds `sign · (weights_0 + Σ weights_k z_k)` to the steps from `start`.
+    #[inline(always)]
+    fn combine<S: Simd>(&self, simd: S, out: &mut [Step], weights: &[f64], sign: f64, start: usize) {
+        let mut constant = sign * weights[0];
+        let steps = start..start + out.len();
+        let (fours, rest) = self.columns.as_chunks::<4>();
+        let (weights, rest_weights) = weights[1..].as_chunks::<4>();
+        for (columns, weights) in fours.iter().zip(weights) {
+            let columns = columns.each_ref().map(|column| &column[steps.clone()]);
+            lanes::add_weighted(simd, out, constant, weights.map(|weight| sign * weight), columns);
+            constant = 0.0;
+        }
+        for (column, &weight) in rest.iter().zip(rest_weights) {
+            lanes::add_weighted(simd, out, constant, [sign * weight], [&column[steps.clone()]]);
+            constant = 0.0;
+        }
+    }
+
+    /// The constant and the regressors of a row.
+    fn row(&self, row: usize) -> impl Iterator<Item = f64> {
+        let (lane, step) = (row / self.layout.run, row % self.layout.run);
+        std::iter::once(1.0).chain(self.columns.iter().map(move |column| column[step].0[lane]))
+    }
+
+    /// Adds the products of more rows.
+    fn add_products(&self, products: &mut [f64], rows: Range<usize>) {
+        let mut values = Vec::new();
+        for row in rows {
+            values.clear();
+            values.extend(self.row(row));
+            hac::add_product(products, &values, 1.0);
+        }
+    }
+}
+
+/// Products of the constant and the regressors over the first `rows`, the upper half by row.
+struct Products<'a>(&'a Standard, usize);
+
+impl WithSimd for Products<'_> {
+    type Output = Vec<f64>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Vec<f64> {
+        let Self(standard, rows) = self;
+        let size = standard.columns.len() + 1;
+        let mut products = vec![ZERO; size * size];
+        let mut buffer = vec![[ZERO; CHUNK]; size];
+        for start in (0..standard.layout.run).step_by(CHUNK) {
+            let steps = CHUNK.min(standard.layout.run - start);
+            for (a, buffer) in buffer.iter_mut().enumerate() {
+                buffer[..steps].copy_from_slice(standard.column(a, start, steps));
+                standard.layout.clear_beyond(&mut buffer[..steps], start, rows);
+            }
+            hac::add_outer(simd, &mut products, &buffer, steps);
+        }
+        products.into_iter().map(Step::sum).collect()
+    }
+}
+
+/// Adds of an outcome's steps in a block the products with the constant and the regressors, and at last with itself.
+struct RightSide<'a> {
+    standard: &'a Standard,
+    outcome: &'a Outcome<'a>,
+    sums: &'a mut [Step],
+    block: Range<usize>,
+}
+
+impl WithSimd for RightSide<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let mut y = [ZERO; CHUNK];
+        for start in self.block.clone().step_by(CHUNK) {
+            let y = &mut y[..CHUNK.min(self.block.end - start)];
+            self.outcome.lay(simd, self.standard, start, y);
+            let columns = (0..=self.standard.columns.len()).map(|a| self.standard.column(a, start, y.len()));
+            lanes::add_products(simd, self.sums, y, columns.chain([&*y]));
+        }
     }
 }
 
@@ -274,33 +375,92 @@ fn fit(
     let common = outcomes.iter().map(|outcome| outcome.later.len()).min().unwrap_or(0);
     let regressors: Vec<&[f64]> = regressors.iter().map(|x| &x[..longest]).collect();
     let standard = Standard::new(&regressors, common)?;
-    let z = &standard.columns;
 
     // From the longest horizon, which has the fewest rows, to the shortest: rows are only added.
     let mut order: Vec<usize> = (0..outcomes.len()).collect();
     order.sort_by_key(|&h| outcomes[h].later.len());
-    let mut products = vec![0.0; size * size];
-    let mut summed = 0;
+    let mut products = standard.arch.dispatch(Products(&standard, common));
+    let mut summed = common;
     let mut factors: Vec<Option<Factor>> = outcomes.iter().map(|_| None).collect();
     for &h in &order {
         let rows = outcomes[h].later.len();
-        add_products(&mut products, z, summed, rows);
+        standard.add_products(&mut products, summed..rows);
         summed = rows;
         factors[h] = Some(Factor::new(&products, size, rows as f64 * LEAST_OWN)?);
     }
-    let right = right_sides(z, outcomes);
 
+    // Horizon after horizon works on a block of rows while it is in the cache.
+    let run = standard.layout.run;
+    let mut right = vec![vec![ZERO; size + 1]; outcomes.len()];
+    for block in blocks(run) {
+        for (sums, outcome) in right.iter_mut().zip(outcomes) {
+            standard.arch.dispatch(RightSide { standard: &standard, outcome, sums, block: block.clone() });
+        }
+    }
+    let right: Vec<Vec<f64>> = right.iter().map(|sums| sums.iter().map(|sum| sum.sum()).collect()).collect();
+    let horizons: Vec<Horizon> = outcomes
+        .iter()
+        .zip(factors.into_iter().flatten())
+        .zip(&right)
+        .map(|((outcome, factor), right)| {
+            let directions = wanted.map(|wanted| (1..=wanted).map(|a| factor.column(a)).collect());
+            Horizon { outcome, coefficients: factor.solve(&right[..size]), factor, directions }
+        })
+        .collect();
     let mut work = hac::Work::new(wanted.unwrap_or(size));
     let mut found = Vec::with_capacity(outcomes.len());
-    for (((outcome, factor), right), &overlap) in outcomes.iter().zip(&factors).zip(&right).zip(overlaps) {
-        let Some(factor) = factor else { continue }; // every one has been made
-        let rows = outcome.later.len();
-        let mut coefficients = factor.solve(&right[..size]);
-        let directions: Option<Vec<_>> = wanted.map(|wanted| (1..=wanted).map(|a| factor.column(a)).collect());
-        let given = hac::Rows { z, outcome, coefficients: &coefficients, directions: directions.as_deref() };
-        let scores = hac::covariance(&mut work, &given, overlap);
+    let mut sums: Vec<hac::Sums> = Vec::new();
+    for (at, (horizon, &overlap)) in horizons.iter().zip(overlaps).enumerate() {
+        sums.push(hac::Sums::new(&mut work, horizon.rows(&standard), overlap));
+        // A few at a time, which bounds their memory; those that hold every row's scores one at a time.
+        let full = sums.len() == TOGETHER || sums.iter().any(hac::Sums::holds_all) || at + 1 == horizons.len();
+        if !full {
+            continue;
+        }
+        for block in blocks(run) {
+            for sums in &mut sums {
+                standard.arch.dispatch(hac::Take { sums, work: &mut work, block: block.clone() });
+            }
+        }
+        for sums in sums.drain(..) {
+            let at = found.len();
+            found.push(horizons[at].projection(&standard, sums.finish(), &right[at]));
+        }
+    }
+    Ok(found)
+}
+
+/// Horizons that are worked on together.
+const TOGETHER: usize = 16;
+
+/// Steps whose columns stay in the second cache.
+const BLOCK: usize = 16 * CHUNK;
+
+fn blocks(run: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..run).step_by(BLOCK).map(move |start| start..(start + BLOCK).min(run))
+}
+
+/// A horizon whose coefficients are known.
+struct Horizon<'a> {
+    outcome: &'a Outcome<'a>,
+    factor: Factor,
+    coefficients: Vec<f64>,
+    directions: Option<Vec<Vec<f64>>>,
+}
+
+impl Horizon<'_> {
+    fn rows<'a>(&'a self, standard: &'a Standard) -> hac::Rows<'a> {
+        let directions = self.directions.as_deref();
+        hac::Rows { standard, outcome: self.outcome, coefficients: &self.coefficients, directions }
+    }
+
+    #[allow(clippy::cast_precision_loss)] // rows
+    fn projection(&self, standard: &Standard, scores: hac::Scores, right: &[f64]) -> Projection {
+        let (rows, size) = (self.outcome.later.len(), self.coefficients.len());
+        let mut coefficients = self.coefficients.clone();
         // One step of refinement: what the residuals still have in common with the regressors.
-        let covariance = if let Some(wanted) = wanted {
+        let covariance = if let Some(directions) = &self.directions {
+            let wanted = directions.len();
             coefficients[1..].iter_mut().zip(&scores.sums).for_each(|(one, rest)| *one += rest);
             let mut covariance = scores.matrix;
             for (at, cell) in covariance.iter_mut().enumerate() {
@@ -309,60 +469,17 @@ fn fit(
             standard.coefficients_back(&mut coefficients);
             covariance
         } else {
-            let rest = factor.solve(&scores.sums);
+            let rest = self.factor.solve(&scores.sums);
             coefficients.iter_mut().zip(&rest).for_each(|(one, rest)| *one += rest);
-            let mut covariance = factor.sandwich(&scores.matrix);
+            let mut covariance = self.factor.sandwich(&scores.matrix);
             standard.coefficients_back(&mut coefficients);
             standard.covariance_back(&mut covariance, size);
             covariance
         };
         let mean = right[0] / rows as f64;
         let total = (right[size] - rows as f64 * mean * mean).max(0.0);
-        found.push(Projection { coefficients, covariance, rows, residual: scores.residual, total });
+        Projection { coefficients, covariance, rows, residual: scores.residual, total }
     }
-    Ok(found)
-}
-
-/// Adds the products of rows `from..to` of the constant and `z`, the upper half by row.
-fn add_products(products: &mut [f64], z: &[Vec<f64>], from: usize, to: usize) {
-    let size = z.len() + 1;
-    for start in (from..to).step_by(CHUNK) {
-        let rows = start..(start + CHUNK).min(to);
-        #[allow(clippy::cast_precision_loss)] // at most a chunk
-        let count = rows.len() as f64;
-        products[0] += count;
-        for a in 1..size {
-            let x = &z[a - 1][rows.clone()];
-            products[a] += sum(x);
-            for b in a..size {
-                products[a * size + b] += dot(x, &z[b - 1][rows.clone()]);
-            }
-        }
-    }
-}
-
-/// For each outcome its sum, its products with `z`, and at last its sum of squares.
-fn right_sides(z: &[Vec<f64>], outcomes: &[Outcome]) -> Vec<Vec<f64>> {
-    let size = z.len() + 1;
-    let mut right = vec![vec![0.0; size + 1]; outcomes.len()];
-    let most = outcomes.iter().map(|outcome| outcome.later.len()).max().unwrap_or(0);
-    let mut buffer = [0.0; CHUNK];
-    for start in (0..most).step_by(CHUNK) {
-        for (outcome, sums) in outcomes.iter().zip(&mut right) {
-            let end = (start + CHUNK).min(outcome.later.len());
-            if start >= end {
-                continue;
-            }
-            let y = &mut buffer[..end - start];
-            outcome.fill(start, y);
-            sums[0] += sum(y);
-            for (cell, x) in sums[1..size].iter_mut().zip(z) {
-                *cell += dot(y, &x[start..end]);
-            }
-            sums[size] += dot(y, y);
-        }
-    }
-    right
 }
 
 impl Standard {

@@ -6,8 +6,13 @@
 //! times the sum over windows becomes an integral over where a window starts, and its integrand changes only where a
 //! row enters or leaves.
 
-use super::lanes::{dot, dots, sum};
-use super::{CHUNK, Outcome, Overlap};
+use std::borrow::Cow;
+use std::ops::Range;
+
+use pulp::{Simd, WithSimd};
+
+use super::lanes::{self, CHUNK, LANES, Step, ZERO};
+use super::{Outcome, Overlap, Standard};
 
 /// Sums of scores `s(t) = (1, z(t)) u(t)` with residuals `u`.
 pub(super) struct Scores {
@@ -19,250 +24,284 @@ pub(super) struct Scores {
     pub(super) residual: f64,
 }
 
-/// Memory that is used again.
-pub(super) struct Work {
-    residuals: [f64; CHUNK],
-    fitted: [f64; CHUNK],
-    /// The last `L + 1` scores and then those of a chunk, by column.
-    scores: Vec<Vec<f64>>,
-    /// Sums over windows that end in the chunk, by column.
-    windows: Vec<[f64; CHUNK]>,
-}
-
-impl Work {
-    pub(super) fn new(size: usize) -> Self {
-        Self {
-            residuals: [0.0; CHUNK],
-            fitted: [0.0; CHUNK],
-            scores: vec![Vec::new(); size],
-            windows: vec![[0.0; CHUNK]; size],
-        }
-    }
-}
-
 /// What scores are made of.
+#[derive(Clone, Copy)]
 pub(super) struct Rows<'a> {
-    pub(super) z: &'a [Vec<f64>],
+    pub(super) standard: &'a Standard,
     pub(super) outcome: &'a Outcome<'a>,
     pub(super) coefficients: &'a [f64],
-    /// Combinations of the constant and `z` that take their place: then a score is what a row adds to a coefficient, and
-    /// few scores do where few coefficients' errors are asked for.
+    /// Combinations of the constant and the regressors that take their place: then a score is what a row adds to a
+    /// coefficient, and few scores do where few coefficients' errors are asked for.
     pub(super) directions: Option<&'a [Vec<f64>]>,
 }
 
 impl Rows<'_> {
-    fn size(&self) -> usize {
-        self.directions.map_or(self.coefficients.len(), <[_]>::len)
+    fn run(&self) -> usize {
+        self.standard.layout.run
     }
 
-    /// Residuals of the rows from `start`.
-    fn residuals(&self, u: &mut [f64], buffer: &mut [f64; CHUNK], start: usize) {
-        let fitted = &mut buffer[..u.len()];
-        combine(fitted, self.coefficients, self.z, start);
-        self.outcome.fill(start, u);
-        u.iter_mut().zip(fitted).for_each(|(u, fitted)| *u -= *fitted);
+    /// Residuals of the steps from `start`, 0 beyond the rows.
+    #[inline(always)]
+    fn residuals<S: Simd>(&self, simd: S, u: &mut [Step], start: usize) {
+        self.outcome.lay(simd, self.standard, start, u);
+        self.standard.combine(simd, u, self.coefficients, -1.0, start);
+        self.standard.layout.clear_beyond(u, start, self.outcome.later.len());
     }
 
-    /// Score `a` of the rows from `start`.
-    fn score(&self, a: usize, out: &mut [f64], u: &[f64], start: usize) {
+    /// Score `a` of the steps from `start`, whose sum is added to `sums`.
+    #[inline(always)]
+    fn score<S: Simd>(&self, simd: S, a: usize, (out, sums): (&mut [Step], &mut Step), u: &[Step], start: usize) {
         if let Some(directions) = self.directions {
-            combine(out, &directions[a], self.z, start);
-            out.iter_mut().zip(u).for_each(|(out, u)| *out *= u);
-        } else if let Some(a) = a.checked_sub(1) {
-            out.iter_mut().zip(u.iter().zip(&self.z[a][start..])).for_each(|(out, (u, x))| *out = u * x);
+            let mut buffer = [ZERO; CHUNK];
+            let x = &mut buffer[..u.len()];
+            self.standard.combine(simd, x, &directions[a], 1.0, start);
+            lanes::multiply(simd, out, sums, x, u);
         } else {
-            out.copy_from_slice(u);
+            lanes::multiply(simd, out, sums, self.standard.column(a, start, u.len()), u);
         }
     }
 }
 
-/// `weights_0 + Σ weights_k z_k`, four columns at a time.
-fn combine(out: &mut [f64], weights: &[f64], z: &[Vec<f64>], start: usize) {
-    out.fill(weights[0]);
-    let rows = out.len();
-    let mut columns = z.iter().map(|x| &x[start..][..rows]).zip(&weights[1..]);
-    while let Some((a, wa)) = columns.next() {
-        let (Some((b, wb)), Some((c, wc)), Some((d, wd))) = (columns.next(), columns.next(), columns.next()) else {
-            break;
+/// How windows move on.
+enum Windows<'a> {
+    /// Each row is one.
+    White,
+    /// Of `held` rows, of which a lane has more.
+    Rows { held: usize, filled: usize, since: usize },
+    /// Of time.
+    Time(Cow<'a, [i64]>, i64),
+}
+
+/// The sums of one horizon, chunk by chunk.
+pub(super) struct Sums<'a> {
+    rows: Rows<'a>,
+    windows: Windows<'a>,
+    /// By column: the scores that a window still holds and then those of a chunk.
+    scores: Vec<Vec<Step>>,
+    /// By column: the window before the next.
+    last: Vec<Step>,
+    /// By column, in the order of rows, for windows of time.
+    plain: Vec<Vec<f64>>,
+    /// What [`Scores`] holds, by lane.
+    matrix: Vec<Step>,
+    sums: Vec<Step>,
+    residual: [Step; 1],
+}
+
+/// Memory that is used again.
+pub(super) struct Work {
+    residuals: [Step; CHUNK],
+    /// By column: sums over windows that end in the chunk.
+    windows: Vec<[Step; CHUNK]>,
+}
+
+impl Work {
+    pub(super) fn new(size: usize) -> Self {
+        Self { residuals: [ZERO; CHUNK], windows: vec![[ZERO; CHUNK]; size] }
+    }
+}
+
+impl<'a> Sums<'a> {
+    pub(super) fn new(work: &mut Work, rows: Rows<'a>, overlap: Overlap<'a>) -> Self {
+        let (size, run) = (work.windows.len(), rows.run());
+        let windows = match overlap {
+            Overlap::Rows(0) => Windows::White,
+            // A window longer than a lane is one of times that are whole numbers: slower, but in the order of rows.
+            Overlap::Rows(wide) if wide >= run => {
+                let width = i64::try_from(wide).unwrap_or(i64::MAX).min(super::MAX_SPAN) + 1;
+                Windows::Time((0_i64..).take(rows.outcome.later.len()).collect(), width)
+            }
+            Overlap::Rows(wide) => Windows::Rows { held: wide + 1, filled: wide + 1, since: usize::MAX },
+            Overlap::Time(times, width) => Windows::Time(Cow::Borrowed(&times[..rows.outcome.later.len()]), width),
         };
-        for ((((out, a), b), c), d) in out.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-            *out += (wa * a + wb * b) + (wc * c + wd * d);
+        let (mut scores, mut plain) = (Vec::new(), Vec::new());
+        match windows {
+            Windows::White => {}
+            Windows::Rows { held, .. } => scores = before(work, rows, held),
+            Windows::Time(..) => plain = vec![vec![0.0; run * LANES]; size],
+        }
+        let (matrix, none) = (vec![ZERO; size * size], vec![ZERO; size]);
+        Self { rows, windows, scores, last: none.clone(), plain, matrix, sums: none, residual: [ZERO] }
+    }
+
+    /// Takes the steps from `start` on, a chunk of them or the last.
+    #[inline(always)]
+    fn add<S: Simd>(&mut self, simd: S, work: &mut Work, start: usize) {
+        let rows = self.rows;
+        let steps = CHUNK.min(rows.run() - start);
+        let u = &mut work.residuals[..steps];
+        rows.residuals(simd, u, start);
+        lanes::add_products(simd, &mut self.residual, u, std::iter::once(&*u));
+        if let Windows::Rows { held, filled, since } = &mut self.windows {
+            let held = *held;
+            if *filled + steps > self.scores[0].len() {
+                for column in &mut self.scores {
+                    column.copy_within(*filled - held..*filled, 0);
+                }
+                *filled = held;
+            }
+            // Sums are made anew now and then, so that rounding does not pile up: whenever that is a quarter of the work.
+            let anew = *since >= 4 * held;
+            *since = if anew { steps } else { *since + steps };
+            for (a, column) in self.scores.iter_mut().enumerate() {
+                let column = &mut column[*filled - held..*filled + steps];
+                let (before, fresh) = column.split_at_mut(held);
+                rows.score(simd, a, (fresh, &mut self.sums[a]), u, start);
+                if anew {
+                    self.last[a] = ZERO;
+                    lanes::add(simd, &mut self.last[a], before);
+                }
+                lanes::roll(simd, &mut work.windows[a][..steps], column, held, &mut self.last[a]);
+            }
+            *filled += steps;
+        } else {
+            for (a, column) in work.windows.iter_mut().enumerate() {
+                rows.score(simd, a, (&mut column[..steps], &mut self.sums[a]), u, start);
+            }
+        }
+        if let Windows::Time(..) = self.windows {
+            for (column, scores) in self.plain.iter_mut().zip(&work.windows) {
+                for (lane, column) in column.chunks_exact_mut(rows.run()).enumerate() {
+                    let cells = &mut column[start..start + steps];
+                    cells.iter_mut().zip(scores).for_each(|(cell, score)| *cell = score.0[lane]);
+                }
+            }
+        } else {
+            add_outer(simd, &mut self.matrix, &work.windows, steps);
         }
     }
-    let rest = z.len() / 4 * 4;
-    for (x, weight) in z[rest..].iter().zip(&weights[1 + rest..]) {
-        out.iter_mut().zip(&x[start..]).for_each(|(out, x)| *out += weight * x);
+
+    /// Whether it holds the scores of every row.
+    pub(super) fn holds_all(&self) -> bool {
+        matches!(self.windows, Windows::Time(..))
+    }
+
+    /// When all steps have been taken.
+    pub(super) fn finish(self) -> Scores {
+        let size = self.sums.len();
+        let mut matrix: Vec<f64> = self.matrix.iter().map(|cell| cell.sum()).collect();
+        match &self.windows {
+            Windows::White => {}
+            Windows::Rows { held, filled, .. } => self.hanging(&mut matrix, *held, *filled),
+            Windows::Time(times, width) => by_time(&mut matrix, &self.plain, times, *width),
+        }
+        for a in 0..size {
+            for b in 0..a {
+                matrix[a * size + b] = matrix[b * size + a];
+            }
+        }
+        Scores { matrix, sums: self.sums.iter().map(|sum| sum.sum()).collect(), residual: self.residual[0].sum() }
+    }
+
+    /// Adds windows that hang over the end of the last lane, from which rows only leave.
+    #[allow(clippy::cast_precision_loss)] // rows
+    fn hanging(&self, matrix: &mut [f64], held: usize, filled: usize) {
+        let beyond = (self.rows.outcome.later.len() + held - 1).saturating_sub(LANES * self.rows.run());
+        let mut window: Vec<f64> = self.last.iter().map(|last| last.0[LANES - 1]).collect();
+        for at in filled - held..filled - held + beyond {
+            window.iter_mut().zip(&self.scores).for_each(|(sum, column)| *sum -= column[at].0[LANES - 1]);
+            add_product(matrix, &window, 1.0);
+        }
+        matrix.iter_mut().for_each(|cell| *cell /= held as f64);
     }
 }
 
-pub(super) fn covariance(work: &mut Work, rows: &Rows, overlap: Overlap) -> Scores {
-    let size = rows.size();
-    let mut found = Scores { matrix: vec![0.0; size * size], sums: vec![0.0; size], residual: 0.0 };
-    match overlap {
-        Overlap::Rows(0) => white(work, rows, &mut found),
-        Overlap::Rows(wide) => by_rows(work, rows, wide, &mut found),
-        Overlap::Time(times, width) => by_time(work, rows, (times, width), &mut found),
-    }
-    for a in 0..size {
-        for b in 0..a {
-            found.matrix[a * size + b] = found.matrix[b * size + a];
-        }
-    }
-    found
+/// A horizon takes the steps of a block.
+pub(super) struct Take<'a, 'b> {
+    pub(super) sums: &'a mut Sums<'b>,
+    pub(super) work: &'a mut Work,
+    pub(super) block: Range<usize>,
 }
 
-fn add_outer(matrix: &mut [f64], columns: &[[f64; CHUNK]], rows: usize) {
+impl WithSimd for Take<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        for start in self.block.step_by(CHUNK) {
+            self.sums.add(simd, self.work, start);
+        }
+    }
+}
+
+/// The scores before each lane's first: the last of the lane before it, and nothing before the very first. The columns
+/// have room for chunks after them: no fewer rows than a window has, so that what moves to the front later is no more than
+/// what was worked on.
+fn before(work: &mut Work, rows: Rows, held: usize) -> Vec<Vec<Step>> {
+    let room = held + (4 * CHUNK).max(held);
+    let mut scores = vec![vec![ZERO; room]; work.windows.len()];
+    rows.standard.arch.dispatch(Before { work, rows, held, scores: &mut scores });
+    scores
+}
+
+struct Before<'a, 'b> {
+    work: &'a mut Work,
+    rows: Rows<'b>,
+    held: usize,
+    scores: &'a mut [Vec<Step>],
+}
+
+impl WithSimd for Before<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (run, first) = (self.rows.run(), self.rows.run() - self.held);
+        let mut unused = ZERO;
+        for start in (first..run).step_by(CHUNK) {
+            let u = &mut self.work.residuals[..CHUNK.min(run - start)];
+            self.rows.residuals(simd, u, start);
+            for (a, column) in self.scores.iter_mut().enumerate() {
+                let cells = &mut column[start - first..][..u.len()];
+                self.rows.score(simd, a, (cells, &mut unused), u, start);
+                for cell in cells {
+                    cell.0.copy_within(..LANES - 1, 1);
+                    cell.0[0] = 0.0;
+                }
+            }
+        }
+    }
+}
+
+/// Adds the products of all columns, the upper half by row.
+#[inline(always)]
+pub(super) fn add_outer<S: Simd>(simd: S, matrix: &mut [Step], columns: &[[Step; CHUNK]], steps: usize) {
     let size = columns.len();
     for (a, x) in columns.iter().enumerate() {
-        let line = &mut matrix[a * size..][..size];
-        let mut b = a;
-        while b + 1 < size {
-            let [one, two] = dots(&x[..rows], &columns[b][..rows], &columns[b + 1][..rows]);
-            line[b] += one;
-            line[b + 1] += two;
-            b += 2;
-        }
-        if b < size {
-            line[b] += dot(&x[..rows], &columns[b][..rows]);
-        }
+        let cells = &mut matrix[a * size + a..(a + 1) * size];
+        lanes::add_products(simd, cells, &x[..steps], columns[a..].iter().map(|column| &column[..steps]));
     }
 }
 
-fn white(work: &mut Work, given: &Rows, found: &mut Scores) {
-    let all = given.outcome.later.len();
-    for start in (0..all).step_by(CHUNK) {
-        let rows = CHUNK.min(all - start);
-        let u = &mut work.residuals[..rows];
-        given.residuals(u, &mut work.fitted, start);
-        found.residual += dot(u, u);
-        for (a, column) in work.windows.iter_mut().enumerate() {
-            given.score(a, &mut column[..rows], u, start);
-            found.sums[a] += sum(&column[..rows]);
-        }
-        add_outer(&mut found.matrix, &work.windows, rows);
-    }
-}
-
-fn by_rows(work: &mut Work, given: &Rows, overlap: usize, found: &mut Scores) {
-    let all = given.outcome.later.len();
-    // Beyond all rows a wider window holds nothing more, but there are more of it.
-    let held = overlap.min(all) + 1;
-    // Before the first row and after the last there is nothing: scores of 0. The front is a whole number of chunks or a
-    // piece of one window, so that what moves to the front is no more than what was worked on.
-    let room = held + CHUNK.max(held).next_multiple_of(CHUNK);
-    for column in &mut work.scores {
-        column.clear();
-        column.resize(room, 0.0);
-    }
-    let windows = all + held - 1;
-    let mut filled = held;
-    for start in (0..windows).step_by(CHUNK) {
-        let rows = CHUNK.min(windows - start);
-        if filled + rows > room {
-            for column in &mut work.scores {
-                column.copy_within(filled - held..filled, 0);
-            }
-            filled = held;
-        }
-        let real = rows.min(all.saturating_sub(start));
-        let u = &mut work.residuals[..real];
-        given.residuals(u, &mut work.fitted, start.min(all));
-        found.residual += dot(u, u);
-        for (a, column) in work.scores.iter_mut().enumerate() {
-            let fresh = &mut column[filled..filled + rows];
-            given.score(a, &mut fresh[..real], u, start.min(all));
-            fresh[real..].fill(0.0);
-            found.sums[a] += sum(&fresh[..real]);
-            // The window before the first of these, summed anew so that rounding does not pile up.
-            let begin = sum(&column[filled - held..filled]);
-            roll(&mut work.windows[a][..rows], &column[filled - held..filled + rows], held, begin);
-        }
-        add_outer(&mut found.matrix, &work.windows, rows);
-        filled += rows;
-    }
-    // Windows that lie wholly over the data, where they are wider than it: each is the sum of all scores.
-    #[allow(clippy::cast_precision_loss)] // rows
-    let (extra, weight) = ((overlap - overlap.min(all)) as f64, 1.0 / (overlap as f64 + 1.0));
-    let size = found.sums.len();
+/// Adds `weight · x xᵀ`, the upper half by row.
+pub(super) fn add_product(matrix: &mut [f64], x: &[f64], weight: f64) {
+    let size = x.len();
     for a in 0..size {
-        for b in a..size {
-            let cell = &mut found.matrix[a * size + b];
-            *cell = (*cell + extra * found.sums[a] * found.sums[b]) * weight;
-        }
+        let weighted = weight * x[a];
+        let cells = &mut matrix[a * size + a..(a + 1) * size];
+        cells.iter_mut().zip(&x[a..]).for_each(|(cell, y)| *cell += weighted * y);
     }
 }
 
-/// Running sums: `out[i] = begin + Σ_(j ≤ i) (scores[held + j] − scores[j])`, in four runs side by side, as each sum
-/// waits for the one before it.
-fn roll(out: &mut [f64], scores: &[f64], held: usize, begin: f64) {
-    for ((out, new), old) in out.iter_mut().zip(&scores[held..]).zip(scores) {
-        *out = new - old;
-    }
-    let quarter = out.len() / 4;
-    let (first, others) = out.split_at_mut(quarter);
-    let (second, others) = others.split_at_mut(quarter);
-    let (third, others) = others.split_at_mut(quarter);
-    let (fourth, rest) = others.split_at_mut(quarter);
-    let mut sums = [begin, 0.0, 0.0, 0.0];
-    for (((a, b), c), d) in first.iter_mut().zip(second.iter_mut()).zip(third.iter_mut()).zip(fourth.iter_mut()) {
-        for (sum, cell) in sums.iter_mut().zip([a, b, c, d]) {
-            *sum += *cell;
-            *cell = *sum;
-        }
-    }
-    let mut before = sums[0];
-    for (part, own) in [second, third, fourth].into_iter().zip(&sums[1..]) {
-        part.iter_mut().for_each(|cell| *cell += before);
-        before += own;
-    }
-    for cell in rest {
-        before += *cell;
-        *cell = before;
-    }
-}
-
+/// The window `(s − width, s]` as `s` moves on: a row enters at its time and leaves `width` later. Divided by the width at
+/// once, so that the weights are those of the pairs.
 #[allow(clippy::cast_precision_loss)] // spans in ns
-fn by_time(work: &mut Work, given: &Rows, (at, width): (&[i64], i64), found: &mut Scores) {
-    let (all, size) = (given.outcome.later.len(), given.size());
-    for column in &mut work.scores {
-        column.clear();
-        column.resize(all, 0.0);
-    }
-    for start in (0..all).step_by(CHUNK) {
-        let rows = CHUNK.min(all - start);
-        let u = &mut work.residuals[..rows];
-        given.residuals(u, &mut work.fitted, start);
-        found.residual += dot(u, u);
-        for (a, column) in work.scores.iter_mut().enumerate() {
-            given.score(a, &mut column[start..start + rows], u, start);
-        }
-    }
-    for (cell, column) in found.sums.iter_mut().zip(&work.scores) {
-        *cell = sum(column);
-    }
-    // The window `(s − width, s]` as `s` moves on: a row enters at its time and leaves `width` later. Divided by the
-    // width at once, so that the weights are those of the pairs.
-    let at = &at[..all];
+fn by_time(matrix: &mut [f64], scores: &[Vec<f64>], at: &[i64], width: i64) {
     let (mut enters, mut leaves, mut now) = (0, 0, at[0]);
-    let mut held = vec![0.0; size];
-    while leaves < all {
+    let mut held = vec![0.0; scores.len()];
+    while leaves < at.len() {
         let out = at[leaves] + width;
-        let entering = enters < all && at[enters] <= out;
+        let entering = enters < at.len() && at[enters] <= out;
         let next = if entering { at[enters] } else { out };
         if next > now {
-            let weight = (next - now) as f64 / width as f64;
-            for a in 0..size {
-                let x = weight * held[a];
-                let cells = &mut found.matrix[a * size + a..(a + 1) * size];
-                cells.iter_mut().zip(&held[a..]).for_each(|(cell, y)| *cell += x * y);
-            }
+            add_product(matrix, &held, (next - now) as f64 / width as f64);
             now = next;
         }
         if entering {
-            held.iter_mut().zip(&work.scores).for_each(|(held, column)| *held += column[enters]);
+            held.iter_mut().zip(scores).for_each(|(held, column)| *held += column[enters]);
             enters += 1;
         } else {
-            held.iter_mut().zip(&work.scores).for_each(|(held, column)| *held -= column[leaves]);
+            held.iter_mut().zip(scores).for_each(|(held, column)| *held -= column[leaves]);
             leaves += 1;
             if leaves == enters {
                 held.fill(0.0); // nothing is in the window: no rounding either

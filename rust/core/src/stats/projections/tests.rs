@@ -154,13 +154,16 @@ proptest! {
 #[test]
 fn long_series_in_many_chunks_are_the_same_as_all_pairs() {
     let mut random = Random::new(3);
-    let n = 1_700;
+    let n = 5_000;
     let (x, y) = (noise(&mut random, n, 0.0), noise(&mut random, n, 0.0));
-    for overlap in [0, 1, 511, 512, 700, 5_000] {
-        let found = projections(&y, &[&x], None, &[0], &[overlap], None).expect("there is one");
-        let (coefficients, covariance) = slow(&y, &[&x], bartlett(overlap));
-        near(&found[0].coefficients, &coefficients, 1e-10);
-        near(&found[0].covariance, &covariance, 1e-9);
+    // A lane holds 313 rows: windows of fewer, of as many, of more, and of more than there are.
+    for overlap in [0, 1, 5, 33, 150, 312, 313, 6_000] {
+        let found = projections(&y, &[&x], None, &[0, 7], &[overlap, overlap], None).expect("there is one");
+        for (one, rows) in found.iter().zip([n, n - 7]) {
+            let (coefficients, covariance) = slow(&y[n - rows..], &[&x[..rows]], bartlett(overlap));
+            near(&one.coefficients, &coefficients, 1e-10);
+            near(&one.covariance, &covariance, 1e-9);
+        }
     }
 }
 
