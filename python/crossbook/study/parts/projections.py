@@ -12,6 +12,7 @@ from crossbook.study.parts.part import INTERVAL, Part, Row
 from crossbook.study.projections import local_projections, permanent_and_temporary, split_projections
 from crossbook.study.resilience import resilience
 from crossbook.study.response import aggressor_orders
+from crossbook.study.series import on_clock
 
 if TYPE_CHECKING:
     from crossbook.study.study import Study
@@ -56,14 +57,7 @@ def part(study: Study) -> Part:
     ts = f"ts_{study.clock}"
     span = (int(s.touches[ts][-1]) - int(s.touches[ts][0])) / 1e6 if s.touches.height else 0.0
     step = STEP_MS * max(1, -(-int(span / STEP_MS) // MOST_ROWS))
-    shown = s.flow.select("ts_recv", "ts_event", pl.col("^(bid|ask)_size_[0-9]+$"))
-    rows = flow_rows(
-        *(p.touches, p.trades, s.touches, s.trades),
-        depth=shown,
-        step_ms=step,
-        clock=study.clock,
-        end=study.shared_end,
-    )
+    rows = flow_rows(p.touches, p.trades, s.touches, s.trades, step_ms=step, clock=study.clock, end=study.shared_end)
     rows = rows.with_columns(depth=pl.col("bid_size") + pl.col("ask_size"))
     tables, lines = [], []
     for outcome, (_, cumulative) in OUTCOMES.items():
@@ -113,7 +107,7 @@ def part(study: Study) -> Part:
             continue  # a regime or a size that never came
         splits.append(split.with_columns(by=pl.lit(by)))
         out.append(("projections", f"the same by {by}: p", split["p_equal_any"][0], None, None, "", None))
-    ranks, rank_sentence = _ranks(rows, step, base, study.labels[s.instrument.name], out)
+    ranks, rank_sentence = _ranks(study, rows, step, out)
     depth, refills, found_sentence = _resilience(study, out)
     chance = ", which could be chance" if first["lo"] <= 0 <= first["hi"] else ""
     sentence = (
@@ -125,7 +119,11 @@ def part(study: Study) -> Part:
     charts = [plots.projections(table, panels=panels, unit_of_shock="one standard deviation of flow")]
     frames = {"projections": table, "projection_splits": pl.concat(splits) if splits else pl.DataFrame()}
     if ranks.height:
-        charts.append(plots.depth_by_level(ranks, unit_of_shock="one standard deviation of flow"))
+        charts.append(
+            plots.depth_by_level(
+                ranks.filter(horizon_ms=ranks["horizon_ms"].min()), unit_of_shock="one standard deviation of flow"
+            )
+        )
         frames["depth_by_level"] = ranks
     if depth is not None:
         charts.append(plots.refill(depth, unit=base))
@@ -133,16 +131,21 @@ def part(study: Study) -> Part:
     return Part(TITLE, out, sentence, CAPTION, charts, {n: f for n, f in frames.items() if f.width})
 
 
-def _ranks(rows: pl.DataFrame, step: float, base: str, name: str, out: list[Row]) -> tuple[pl.DataFrame, str]:
+def _ranks(study: Study, rows: pl.DataFrame, step: float, out: list[Row]) -> tuple[pl.DataFrame, str]:
     """The size of every level of the secondary's book after primary flow, its rows added to `out`; what it means."""
+    base, name = study.secondary.instrument.base, study.labels[study.secondary.instrument.name]
     many = max(1, round(RANK_STEP_MS / step))
-    sizes = [n for n in rows.columns if n.rpartition("_size_")[0] in ("bid", "ask") and n.rpartition("_")[2].isdigit()]
     whole = rows.height // many
-    if not sizes or not whole:
-        return pl.DataFrame(), ""
-    # Sizes at the end of each long row, flows summed over it.
+    # Sizes as last known at the end of each long row, flows summed over it.
     flows = {n: rows[n].to_numpy()[: whole * many].reshape(whole, many).sum(axis=1) for n in ("ofi", "trades")}
-    long = rows.select("ts", *sizes).gather_every(many, many - 1).head(whole).with_columns(**flows)
+    long = rows.select("ts").gather_every(many, many - 1).head(whole).with_columns(**flows)
+    shown = on_clock(study.secondary.flow, study.clock).select(
+        pl.col("ts").cast(pl.Int64), pl.col("^(bid|ask)_size_[0-9]+$").fill_nan(None).forward_fill()
+    )
+    sizes = [n for n in shown.columns[1:] if shown[n].null_count() < shown.height]
+    long = long.join_asof(shown.select("ts", *sizes), on="ts").drop_nulls(sizes)
+    if not sizes or long.is_empty():
+        return pl.DataFrame(), ""
     tables = []
     for outcome in sizes:
         side, _, rank = outcome.partition("_size_")
