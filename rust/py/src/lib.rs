@@ -17,12 +17,6 @@ mod placement;
 mod pool;
 mod route;
 mod stats;
-mod stats_anticipation;
-mod stats_discovery;
-mod stats_flow;
-mod stats_hawkes;
-mod stats_pairs;
-mod stats_projections;
 mod table;
 mod tape;
 
@@ -65,11 +59,5 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     exchange::register(m)?;
     pool::register(m)?;
     depths::register(m)?;
-    stats::register(m)?;
-    stats_anticipation::register(m)?;
-    stats_hawkes::register(m)?;
-    stats_flow::register(m)?;
-    stats_pairs::register(m)?;
-    stats_projections::register(m)?;
-    stats_discovery::register(m)
+    stats::register(m)
 }

@@ -1,4 +1,4 @@
-//! Bridge of `crossbook::stats::projections`: NumPy columns in, arrays a horizon out.
+//! Bridge of `crossbook::stats`: local projections and mean responses. NumPy columns in, arrays a horizon out.
 
 use crossbook::stats::{self, Projection};
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray1};
@@ -69,8 +69,30 @@ fn event_projections<'py>(
     Ok((arrays(py, &found.projections, columns.len() + 1, columns.len() + 1)?, found.dropped))
 }
 
+/// Signed paths of a series around events, summed by block.
+#[pyfunction]
+#[pyo3(signature = (event_times, signs, times, values, offsets, /, *, block))]
+#[allow(clippy::type_complexity)] // the tuple that Python unpacks
+fn response<'py>(
+    py: Python<'py>,
+    event_times: PyReadonlyArray1<'py, i64>,
+    signs: PyReadonlyArray1<'py, f64>,
+    times: PyReadonlyArray1<'py, i64>,
+    values: PyReadonlyArray1<'py, f64>,
+    offsets: PyReadonlyArray1<'py, i64>,
+    block: i64,
+) -> PyResult<(Bound<'py, PyArray2<f64>>, Bound<'py, PyArray1<i64>>, usize)> {
+    let (event_times, signs) = (event_times.as_slice()?, signs.as_slice()?);
+    let (times, values, offsets) = (times.as_slice()?, values.as_slice()?, offsets.as_slice()?);
+    let found =
+        py.detach(|| stats::response(event_times, signs, times, values, offsets, block)).map_err(errors::data)?;
+    let shape = [found.counts.len(), offsets.len()];
+    Ok((found.sums.into_pyarray(py).reshape(shape)?, found.counts.into_pyarray(py), found.dropped))
+}
+
 /// Adds these functions to the extension module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(projections, m)?)?;
-    m.add_function(wrap_pyfunction!(event_projections, m)?)
+    m.add_function(wrap_pyfunction!(event_projections, m)?)?;
+    m.add_function(wrap_pyfunction!(response, m)?)
 }

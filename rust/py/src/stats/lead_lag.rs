@@ -1,10 +1,65 @@
-//! Bridge of `crossbook::stats`: the exact steps of the lead–lag contrast, the feedback twin and lagged moments.
+//! Bridge of `crossbook::stats`: the lead–lag contrast, and the feedback twin that it is held to.
 
-use crossbook::stats::{self, Feedback, HayashiYoshida};
+use crossbook::stats::{self, Feedback, HayashiYoshida, LagGrid, StatsError};
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1};
 use pyo3::prelude::*;
 
 use crate::errors;
+
+/// A matrix `[rows, columns]`, two vectors by row, and where the rows start.
+type HyContrast<'py> =
+    (Bound<'py, PyArray2<f64>>, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<i64>>);
+
+/// The Hayashi-Yoshida contrast by block and lag.
+#[pyfunction]
+#[pyo3(signature = (x_times, x_values, y_times, y_values, /, *, first, step, count, block))]
+#[allow(clippy::too_many_arguments)] // four columns and a grid: the kernel's own arguments
+fn hy_contrast<'py>(
+    py: Python<'py>,
+    x_times: PyReadonlyArray1<'py, i64>,
+    x_values: PyReadonlyArray1<'py, f64>,
+    y_times: PyReadonlyArray1<'py, i64>,
+    y_values: PyReadonlyArray1<'py, f64>,
+    first: i64,
+    step: i64,
+    count: usize,
+    block: i64,
+) -> PyResult<HyContrast<'py>> {
+    let (x_times, x_values) = (x_times.as_slice()?, x_values.as_slice()?);
+    let (y_times, y_values) = (y_times.as_slice()?, y_values.as_slice()?);
+    let found = py.detach(|| {
+        let grid = LagGrid::new(first, step, count)?;
+        HayashiYoshida::new(x_times, x_values, y_times, y_values)?.contrast(grid, block)
+    });
+    let found = found.map_err(errors::data)?;
+    Ok((
+        found.matrix.into_pyarray(py).reshape([found.block_starts.len(), count])?,
+        found.x_variance.into_pyarray(py),
+        found.y_variance.into_pyarray(py),
+        found.block_starts.into_pyarray(py),
+    ))
+}
+
+/// The Hayashi-Yoshida contrast at any lags, one merge each.
+#[pyfunction]
+#[pyo3(signature = (x_times, x_values, y_times, y_values, lags, /))]
+fn hy_at<'py>(
+    py: Python<'py>,
+    x_times: PyReadonlyArray1<'py, i64>,
+    x_values: PyReadonlyArray1<'py, f64>,
+    y_times: PyReadonlyArray1<'py, i64>,
+    y_values: PyReadonlyArray1<'py, f64>,
+    lags: PyReadonlyArray1<'py, i64>,
+) -> PyResult<Bound<'py, PyArray1<f64>>> {
+    let (x_times, x_values) = (x_times.as_slice()?, x_values.as_slice()?);
+    let (y_times, y_values) = (y_times.as_slice()?, y_values.as_slice()?);
+    let lags = lags.as_slice()?;
+    let found = py.detach(|| {
+        let pair = HayashiYoshida::new(x_times, x_values, y_times, y_values)?;
+        Ok::<_, StatsError>(lags.iter().map(|&lag| pair.contrast_at(lag)).collect::<Vec<_>>())
+    });
+    Ok(found.map_err(errors::data)?.into_pyarray(py))
+}
 
 /// The Hayashi-Yoshida contrast as a step function of the lag: where each step starts, and its value.
 #[pyfunction]
@@ -69,27 +124,11 @@ fn feedback<'py>(
     Ok((x.into_pyarray(py), y.into_pyarray(py)))
 }
 
-/// Sums of products of lagged columns.
-#[pyfunction]
-#[pyo3(signature = (series, extras, /, *, lags))]
-#[allow(clippy::needless_pass_by_value)] // PyO3 hands over owned lists
-fn lagged_moments<'py>(
-    py: Python<'py>,
-    series: Vec<PyReadonlyArray1<'py, f64>>,
-    extras: Vec<PyReadonlyArray1<'py, f64>>,
-    lags: usize,
-) -> PyResult<(Bound<'py, PyArray2<f64>>, usize)> {
-    let series = series.iter().map(|column| column.as_slice()).collect::<Result<Vec<_>, _>>()?;
-    let extras = extras.iter().map(|column| column.as_slice()).collect::<Result<Vec<_>, _>>()?;
-    let found = py.detach(|| stats::lagged_moments(&series, &extras, lags));
-    let found = found.map_err(errors::data)?;
-    Ok((found.matrix.into_pyarray(py).reshape([found.size, found.size])?, found.rows))
-}
-
 /// Adds these functions to the extension module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(hy_contrast, m)?)?;
+    m.add_function(wrap_pyfunction!(hy_at, m)?)?;
     m.add_function(wrap_pyfunction!(hy_steps, m)?)?;
     m.add_function(wrap_pyfunction!(hy_peak, m)?)?;
-    m.add_function(wrap_pyfunction!(feedback, m)?)?;
-    m.add_function(wrap_pyfunction!(lagged_moments, m)?)
+    m.add_function(wrap_pyfunction!(feedback, m)?)
 }
