@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from crossbook.errors import DataError
+from crossbook.study.blas import one_blas_thread
 
 __all__ = ["TIMES", "as_frame", "as_times", "checked", "checked_with", "expected_columns"]
 
@@ -59,6 +60,8 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
       1,000,000;
     * ``Literal``: one of its values; ``Sequence[str]``, ``Sequence[float]``: each member.
 
+    BLAS keeps to one thread while the function runs (see `crossbook.study.blas`).
+
     The error is a `DataError` that names function and argument. Whether values make sense together is the function's
     own matter.
     """
@@ -92,7 +95,8 @@ def checked_with(function: Callable[P, R], more: Callable[[str, Any, str], Any] 
                 given[name] = _argument(label, name, given[name], rules[name], scope)
                 if more is not None:
                     given[name] = more(name, given[name], rules[name])
-        return function(*bound.args, **bound.kwargs)
+        with one_blas_thread:
+            return function(*bound.args, **bound.kwargs)
 
     return call
 

@@ -25,6 +25,10 @@ def on_clock(frame: pl.DataFrame, clock: Clock) -> pl.DataFrame:
     column = f"ts_{clock}"
     if column not in frame.columns:
         raise DataError(f"expected a column {column}, found {', '.join(frame.columns)}")
+    times = frame[column]
+    # Rows of a study are in order already; to look costs a hundredth of sorting them.
+    if times.dtype == pl.Int64 and not times.null_count() and not (times == 0).any() and times.is_sorted():
+        return frame.with_columns(ts=times)
     return frame.with_columns(ts=pl.col(column)).filter(pl.col("ts") != 0).sort("ts", maintain_order=True)
 
 
@@ -37,7 +41,7 @@ def series(quotes: pl.DataFrame, clock: Clock, value: str) -> tuple[Times, Float
     if value not in quotes.columns:
         raise DataError(f"expected a column {value}, found {', '.join(quotes.columns)}")
     rows = on_clock(quotes, clock).select("ts", pl.col(value).cast(pl.Float64).fill_nan(None)).drop_nulls()
-    rows = rows.unique("ts", keep="last", maintain_order=True)
+    rows = rows.filter((pl.col("ts") != pl.col("ts").shift(-1)).fill_null(True))  # the last of an instant
     times, values = rows["ts"].to_numpy(), rows[value].to_numpy()
     if times.size == 0:
         raise DataError(f"expected at least one quote with a {value} and a time on the {clock} clock, found none")

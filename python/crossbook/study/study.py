@@ -15,6 +15,7 @@ import polars as pl
 from crossbook._core import FlowScan, Market
 from crossbook.errors import DataError
 from crossbook.study.arbitrage import Surfaces, receive_only
+from crossbook.study.blas import one_blas_thread
 from crossbook.study.checks import FURTHEST_NS, real, whole
 from crossbook.study.clocks import clock_path, clocks, impute_times
 from crossbook.study.crosses import Crosses, cross_share, default_fair_basis, find_crosses
@@ -563,7 +564,8 @@ class Study:
         report says why."""
         from crossbook.study.summary import summarise
 
-        return summarise(self)
+        with one_blas_thread:
+            return summarise(self)
 
     def frames(self) -> dict[str, pl.DataFrame]:
         """Every DataFrame of the study that could be made, by name.
@@ -598,4 +600,5 @@ class Study:
         """Write the report: one HTML file with plots that opens without a network. Returns its path."""
         from crossbook.viz.study import write_report
 
-        return write_report(self, Path(path))
+        with one_blas_thread:
+            return write_report(self, Path(path))

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from crossbook.errors import DataError
+from crossbook.study.blas import one_blas_thread
 from crossbook.study.parts.part import Part, Row
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ def parts(study: Study) -> Iterator[Part]:
     def one(entry: tuple[Callable[[Study], Part], str, tuple[str, str, str]]) -> Part:
         compute, title, (part, measure, unit) = entry
         try:
-            return compute(study)
+            with one_blas_thread:
+                return compute(study)
         except DataError as error:
             return Part(title, [(part, measure, None, None, None, unit, None)], f"Not measured: {error}.")
 
