@@ -10,8 +10,8 @@ What all have in common:
 * **Errors** are `crossbook.Error`: a `DataError` names function, argument, column and what was expected. Results hold
   nulls where a docstring says so, and never NaN.
 * **Chance** has a `seed`: the same input gives the same numbers.
-* **Threads**: a kernel runs on the caller's, the interpreter released. BLAS keeps to one while an analytic runs, unless a
-  number is asked for by its own variable (``OPENBLAS_NUM_THREADS`` and their like).
+* **Threads**: a kernel runs on the caller's, the interpreter released. BLAS keeps to one while an analytic runs,
+  unless a number is asked for by its own variable (``OPENBLAS_NUM_THREADS`` and their like).
 """
 
 from __future__ import annotations
