@@ -168,6 +168,36 @@ fn long_series_in_many_chunks_are_the_same_as_all_pairs() {
 }
 
 #[test]
+fn sums_are_the_same_to_the_last_bit_whatever_the_processors_vectors() {
+    let mut random = Random::new(9);
+    let x: Vec<Vec<f64>> = (0..5).map(|_| noise(&mut random, 1_234, 1.0)).collect();
+    let x: Vec<&[f64]> = x.iter().map(Vec::as_slice).collect();
+    let y = noise(&mut random, 1_234, 2.0);
+    let standard = Standard::new(&x, 1_200).expect("there is one");
+    let scalar = pulp::Scalar::new();
+    assert_eq!(standard.arch.dispatch(Products(&standard, 1_200)), Products(&standard, 1_200).with_simd(scalar));
+    assert_eq!(standard.arch.dispatch(About(&y, 0.5)), About(&y, 0.5).with_simd(scalar));
+    let outcome = Outcome { later: &y[34..], earlier: None };
+    let coefficients = [0.1, -0.2, 0.3, 0.4, 0.5, -0.6];
+    let rows = hac::Rows { standard: &standard, outcome: &outcome, coefficients: &coefficients, directions: None };
+    for overlap in [0, 7] {
+        let [one, other] = [true, false].map(|fast| {
+            let mut work = hac::Work::new(coefficients.len());
+            let mut sums = hac::Sums::new(&mut work, rows, Overlap::Rows(overlap));
+            let take = hac::Take { sums: &mut sums, work: &mut work, block: 0..standard.layout.run };
+            if fast {
+                standard.arch.dispatch(take)
+            } else {
+                take.with_simd(scalar)
+            }
+            let found = sums.finish();
+            (found.matrix, found.sums, found.residual)
+        });
+        assert_eq!(one, other, "{overlap} rows");
+    }
+}
+
+#[test]
 fn a_large_mean_beside_small_moves_loses_no_digits() {
     // y = 3 + 2 x exactly, x a price of 60,000 that moves by some 1e-3: its condition with a constant is 6e7.
     let mut random = Random::new(5);
